@@ -1,0 +1,120 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Layers import downwards only; each target is one room of docs/ARCHITECTURE.md, and the compiler keeps the walls.
+
+let swiftSettings: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+]
+
+/// A Swift target in its layer's folder.
+func room(_ layer: String, _ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(
+    name: name, dependencies: dependencies, path: "Sources/\(layer)/\(name)",
+    exclude: [], swiftSettings: swiftSettings)
+}
+
+/// The tests that sit beside a target.
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(
+    name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: swiftSettings)
+}
+
+let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioWebSocket: Target.Dependency = .product(name: "NIOWebSocket", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let nioFoundationEssentials: Target.Dependency = .product(
+  name: "NIOFoundationEssentialsCompat", package: "swift-nio")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
+let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let cSupport: [Target] = [
+  .target(name: "CLinux", path: "CSupport/CLinux"),
+  .target(name: "CZlib", path: "CSupport/CZlib", linkerSettings: [.linkedLibrary("z")]),
+  .target(name: "CArchive", path: "CSupport/CArchive", linkerSettings: [.linkedLibrary("archive")]),
+  .target(name: "CSeccomp", path: "CSupport/CSeccomp", linkerSettings: [.linkedLibrary("seccomp")]),
+]
+
+let model: [Target] = [
+  room("Model", "JSONCodec"),
+  room("Model", "KubernetesAPI", ["JSONCodec"]),
+  room("Model", "OCISpec", ["JSONCodec"]),
+  room("Model", "NFTables"),
+]
+
+let decisions: [Target] = [
+  room("Decisions", "PodLifecycle", ["KubernetesAPI", "JSONCodec"]),
+  room("Decisions", "Scheduling", ["KubernetesAPI", "JSONCodec"]),
+  room("Decisions", "APIMachinery", ["KubernetesAPI", "JSONCodec"]),
+]
+
+let kernel: [Target] = [
+  room("Kernel", "LinuxKernel", ["CLinux", systemPackage]),
+  room("Kernel", "CgroupV2", ["LinuxKernel", systemPackage]),
+  room("Kernel", "Netlink", ["LinuxKernel", "CLinux", "NFTables", systemPackage]),
+  room("Kernel", "OverlayMounts", ["LinuxKernel", "CLinux", systemPackage]),
+]
+
+let storageAndTransport: [Target] = [
+  room("Storage", "RevisionStore", [grdb, log]),
+  room("Transport", "HTTPServing", [nioCore, nioPosix, nioHTTP1, nioHTTP2, nioSSL, log]),
+  room("Transport", "RemoteStreams", ["JSONCodec", "CZlib", "HTTPServing", nioCore, nioPosix, nioHTTP1, nioWebSocket, log]),
+  room("Client", "KubernetesClient", ["KubernetesAPI", "JSONCodec", httpClient, nioCore, nioSSL, nioFoundationEssentials, yams, log]),
+]
+
+let node: [Target] = [
+  room("Node", "ContainerImages", ["OCISpec", "JSONCodec", "LinuxKernel", "CArchive", systemPackage, httpClient, crypto, nioCore, log]),
+  room("Node", "ContainerRuntime", ["LinuxKernel", "CgroupV2", "OverlayMounts", "CLinux", "CSeccomp", "JSONCodec", systemPackage, log]),
+  room("Node", "PodNetwork", ["LinuxKernel", "Netlink", "NFTables", "JSONCodec", systemPackage, log]),
+  room("Node", "Kubelet", [
+    "KubernetesAPI", "JSONCodec", "PodLifecycle", "KubernetesClient", "ContainerRuntime", "ContainerImages", "PodNetwork",
+    "HTTPServing", "RemoteStreams", "LinuxKernel", "CgroupV2", "OverlayMounts", "OCISpec", systemPackage, httpClient, nioCore, nioPosix, nioHTTP1, nioSSL, yams, log,
+  ]),
+]
+
+let controlPlane: [Target] = [
+  room("ControlPlane", "APIServer", [
+    "KubernetesAPI", "JSONCodec", "APIMachinery", "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams",
+    nioCore, nioPosix, nioHTTP1, nioSSL, nioHTTP2, x509, crypto, yams, log,
+  ]),
+  room("ControlPlane", "Scheduler", ["KubernetesAPI", "JSONCodec", "Scheduling", "KubernetesClient", log]),
+]
+
+let executables: [Target] = [
+  .executableTarget(
+    name: "swiftlet",
+    dependencies: [
+      "APIServer", "Scheduler", "Kubelet", "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
+      "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "HTTPServing", "JSONCodec", "KubernetesAPI", "CLinux",
+      systemPackage, arguments, log, nioCore, nioPosix, x509, crypto,
+    ],
+    path: "Sources/Executables/swiftlet", swiftSettings: swiftSettings)
+]
+
+let package = Package(
+  name: "swiftlet",
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+    .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
+    .package(url: "https://github.com/apple/swift-crypto", "4.0.0"..<"5.0.0"),
+    .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables
+)
