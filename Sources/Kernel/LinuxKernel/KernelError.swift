@@ -1,4 +1,4 @@
-package import SystemPackage
+import SystemPackage
 
 /// A system call that failed: which, on what, and why.
 package struct KernelError: Error, CustomStringConvertible, Sendable, Equatable {
