@@ -242,8 +242,8 @@ final class HTTPRequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
     context.writeAndFlush(Self.wrapOutboundOut(.end(nil)), promise: nil)
     if isHTTP2 {
       state = .draining
-      // The stream closes by itself where the request was read to its end; after a refusal it is reset.
-      if closesAfterAnswer { context.close(promise: nil) }
+      // The stream closes by itself where the request was read to its end; an upload that was refused is reset a little later.
+      if closesAfterAnswer { closeAfterDraining(context) }
       return
     }
     guard !closesAfterAnswer else { return closeGently(context) }
@@ -272,6 +272,11 @@ final class HTTPRequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
     pipelined.removeAll()
     let channel = context.channel
     context.close(mode: .output).whenFailure { _ in channel.close(promise: nil) }
+    closeAfterDraining(context)
+  }
+
+  private func closeAfterDraining(_ context: ChannelHandlerContext) {
+    let channel = context.channel
     timer?.cancel()
     timer = context.eventLoop.assumeIsolated().scheduleTask(in: Self.drainTime) { channel.close(promise: nil) }
   }
