@@ -45,30 +45,42 @@ package struct PodScheduler: Sendable {
     }
   }
 
+  /// Decides for one pod after the other, then writes all bindings at once: they share the store's commits.
   private func placePending(_ cluster: inout ClusterView) async {
+    var bindings: [(pod: Pod, node: String)] = []
     for pod in cluster.takePending() {
       switch scheduleDecision(for: pod, on: cluster.states(for: pod)) {
       case .bind(let node):
         // Counted before the server knows, so that the next decision sees it; given back where the server refuses.
         cluster.assume(pod, on: node)
-        let client = client, log = log
-        do {
-          try await client.create(
-            .pods(pod.namespace),
-            [
-              "kind": "Binding", "apiVersion": "v1", "metadata": ["name": .string(pod.name), "namespace": .string(pod.namespace), "uid": .string(pod.uid)],
-              "target": ["kind": "Node", "name": .string(node)],
-            ], name: pod.name, subresource: "binding")
-          await event(pod, "Normal", "Scheduled", "Successfully assigned \(pod.namespace)/\(pod.name) to \(node)")
-        } catch {
-          cluster.forget(pod)
-          log.debug("pod \(pod.namespace)/\(pod.name) was not bound: \(error)")
-        }
+        bindings.append((pod, node))
       case .unschedulable(let message):
-        guard cluster.markUnschedulable(pod, message) else { continue }
-        await unschedulable(pod, message)
+        if cluster.markUnschedulable(pod, message) { await unschedulable(pod, message) }
       }
     }
+    let refused = await withTaskGroup(of: Pod?.self) { group in
+      for (pod, node) in bindings { group.addTask { await bind(pod, to: node) ? nil : pod } }
+      return await group.reduce(into: [Pod]()) { refused, pod in if let pod { refused.append(pod) } }
+    }
+    for pod in refused { cluster.forget(pod) }
+  }
+
+  private func bind(_ pod: Pod, to node: String) async -> Bool {
+    do {
+      try await client.create(
+        .pods(pod.namespace),
+        [
+          "kind": "Binding", "apiVersion": "v1",
+          "metadata": ["name": .string(pod.name), "namespace": .string(pod.namespace), "uid": .string(pod.uid)],
+          "target": ["kind": "Node", "name": .string(node)],
+        ], name: pod.name, subresource: "binding")
+    } catch {
+      log.debug("pod \(pod.namespace)/\(pod.name) was not bound: \(error)")
+      return false
+    }
+    // Nothing waits for the event.
+    Task { await event(pod, "Normal", "Scheduled", "Successfully assigned \(pod.namespace)/\(pod.name) to \(node)") }
+    return true
   }
 
   private func unschedulable(_ pod: Pod, _ message: String) async {
