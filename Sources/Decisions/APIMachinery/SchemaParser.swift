@@ -134,8 +134,8 @@ extension TypeShape {
         guard let number = Int(words[0]) else { preconditionFailure("schema text of \(type.name): \(words.joined(separator: " "))") }
         if words[1] == "inline" {
           let embedded = table.resolve(String(words[2]), in: package)
+          members.append((number, .embedded(embedded, at: fields.count)))
           fields += embedded.fields
-          members.append((number, .embedded(embedded)))
         } else {
           fields.append(SchemaField(parsing: words, number: number, package: package, table))
           if number > 0 { members.append((number, .field(fields.count - 1))) }
@@ -220,7 +220,6 @@ extension FieldValue {
     case "IntOrString": self = .intOrString
     case "Time": self = .time
     case "MicroTime": self = .microTime
-    case "Duration": self = .duration
     case "RawExtension": self = .rawExtension
     case "FieldsV1": self = .fieldsV1
     default: self = .object(table.resolve(String(text), in: package))

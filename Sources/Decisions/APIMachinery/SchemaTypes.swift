@@ -11,8 +11,6 @@ package indirect enum FieldValue: Sendable {
   case quantity, intOrString
   /// RFC 3339, to the second and to the microsecond.
   case time, microTime
-  /// A Go duration such as `1m30s`.
-  case duration
   /// Any object.
   case rawExtension, fieldsV1
   case object(SchemaType)
@@ -69,8 +67,8 @@ package struct SchemaField: Sendable {
 package enum WireMember: Sendable {
   /// A position in `fields`.
   case field(Int)
-  /// A struct whose fields stand in the parent's JSON object, but in a message of their own on the wire.
-  case embedded(SchemaType)
+  /// A struct whose fields stand in the parent's JSON object, from this position on, but in a message of their own on the wire.
+  case embedded(SchemaType, at: Int)
 }
 
 /// A type of the API: what its JSON object and its protobuf message hold. The schema text is read on first use.
