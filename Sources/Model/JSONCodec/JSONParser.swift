@@ -3,6 +3,10 @@ package struct JSONError: Error, CustomStringConvertible, Equatable {
   package let reason: String
   /// Bytes from the start of the document.
   package let offset: Int
+  package init(reason: String, offset: Int) {
+    self.reason = reason
+    self.offset = offset
+  }
   package var description: String { "\(reason) at byte \(offset)" }
 }
 
