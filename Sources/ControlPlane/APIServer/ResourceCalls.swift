@@ -140,10 +140,10 @@ extension APIServer {
     }
   }
 
-  func strict(_ object: inout JSON, _ duplicates: [String], _ call: APICall, _ type: SchemaType, _ warnings: inout Warnings) throws {
+  func strict(_ object: inout JSON, _ duplicates: [String], _ call: APICall, _ type: SchemaType, keepsEmpty: Bool = false, _ warnings: inout Warnings) throws {
     let unknown: [UnknownField]
     do {
-      unknown = try prune(&object, type: type)
+      unknown = try prune(&object, type: type, keepsEmpty: keepsEmpty)
     } catch {
       throw APIFailure.badRequest("\(error)")
     }
@@ -217,7 +217,7 @@ extension APIServer {
     guard body["apiVersion"].string == resource.apiVersion, body["kind"].string == resource.kind else {
       throw APIFailure.badRequest("the body of an apply patch needs apiVersion \(resource.apiVersion) and kind \(resource.kind)")
     }
-    try strict(&body, decoded.duplicates, call, resource.type, &warnings)
+    try strict(&body, decoded.duplicates, call, resource.type, keepsEmpty: true, &warnings)
     if let namespace = request.namespace { body["metadata"]["namespace"] = .string(namespace) }
     body["metadata"]["name"] = .string(request.name ?? "")
     let applied = body
@@ -227,10 +227,19 @@ extension APIServer {
     func merge(_ live: JSON?) throws -> JSON {
       do {
         return try serverSideApply(
-          live: live, applied: applied, manager: manager, force: isForced, type: resource.type, apiVersion: resource.apiVersion,
-          subresource: subresource, now: context.now)
-      } catch let conflict as ApplyConflict {
-        throw APIFailure(409, "Conflict", conflict.message, details: conflict.details(resource: resource, name: request.name ?? ""))
+          live: live, applied: applied, manager: manager, force: isForced, subresource: subresource, type: resource.type,
+          apiVersion: resource.apiVersion, now: context.now)
+      } catch .conflict(let conflict) {
+        throw APIFailure(
+          409, "Conflict", conflict.message,
+          details: [
+            "name": JSON(request.name), "group": JSON(resource.group.isEmpty ? nil : resource.group), "kind": .string(resource.plural),
+            "causes": conflict.details,
+          ])
+      } catch .badRequest(let message) {
+        throw APIFailure.badRequest(message)
+      } catch .mismatch(let message) {
+        throw APIFailure.internalError(message)
       }
     }
     do {

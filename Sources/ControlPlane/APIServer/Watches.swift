@@ -205,7 +205,7 @@ extension Rendering {
     case .object: return object
     case .partial(let version): return partialObjectMetadata(object, version: version)
     case .table(let version, let include):
-      var result = table(
+      var result = APIMachinery.table(
         resource: resource, objects: isBookmark ? [] : [object], now: .now, includeObject: TableObject(include), version: version)
       if !isFirst { result["columnDefinitions"] = .array([]) }
       result["metadata"] = ["resourceVersion": object["metadata"]["resourceVersion"]]
