@@ -6,8 +6,8 @@ package enum DeadlineOutcome<Value: Sendable>: Sendable {
   case timedOut
 }
 
-/// Runs `body` until it ends or the deadline passes; then `body` is cancelled and not waited for any longer than it
-/// takes to notice.
+/// Runs `body` until it ends or the deadline passes; then `body` is cancelled, and the answer comes as soon as it has
+/// noticed: what runs under a deadline must heed cancellation or have a limit of its own.
 package func withDeadline<Value: Sendable>(
   _ deadline: Timestamp, clock: KubeletClock, _ body: @escaping @Sendable () async -> Value
 ) async -> DeadlineOutcome<Value> {

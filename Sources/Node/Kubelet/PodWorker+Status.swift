@@ -19,6 +19,9 @@ struct StatusWriter {
   var isDeleting = false
   /// The server keeps the object because of a finalizer, although its deletion was confirmed.
   var deletedAtVersion: String?
+  /// What was written last, and the object's version since: a server that keeps a status in another form than it was
+  /// given is not written to again and again.
+  var written: (status: JSON, version: String)?
 }
 
 /// Writing the status, and the end of the object.
@@ -34,7 +37,11 @@ extension PodWorker {
       return
     }
     guard !statusWriter.isWriting else { return }
-    guard let patch = statusPatch(for: target) else { return statusIsCurrent(target) }
+    let status = status(for: target)
+    let isWritten = statusWriter.written.map { $0.status == status && $0.version == target.metadata.resourceVersion } ?? false
+    guard !isWritten, let patch = podStatusPatch(uid: target.uid, from: target.status, to: status) else {
+      return statusIsCurrent(target)
+    }
     if isPassing, holdBack() { return }
     statusWriter.held?.cancel()
     statusWriter.held = nil
@@ -44,21 +51,21 @@ extension PodWorker {
     Task { [weak self] in
       do {
         let answer = try await client.patch(.pods(target.namespace), name: target.name, subresource: "status", patch)
-        await self?.statusWritten(answer)
+        await self?.statusWritten(answer, status)
       } catch {
         await self?.statusNotWritten(error)
       }
     }
   }
 
-  private func statusPatch(for target: Pod) -> JSON? {
+  private func status(for target: Pod) -> JSON {
     var model = pod
     if isStatic {
       // A mirror is another object: its own generation and what others wrote into its status count.
       model.json["metadata"]["generation"] = target.json["metadata"]["generation"]
       model.status = target.status
     }
-    return podStatusPatch(uid: target.uid, from: target.status, to: podStatus(of: model, observed: observed, now: services.clock.now()))
+    return podStatus(of: model, observed: observed, now: services.clock.now())
   }
 
   /// Whether this status is on its way to another: a container is being started and nothing is wrong, or the pod goes.
@@ -90,9 +97,10 @@ extension PodWorker {
     publishStatus()
   }
 
-  private func statusWritten(_ answer: JSON) {
+  private func statusWritten(_ answer: JSON, _ status: JSON) {
     statusWriter.isWriting = false
     statusWriter.backoff.succeeded()
+    statusWriter.written = (status, answer["metadata"]["resourceVersion"].string ?? "")
     take(answer)
     reconcile()
   }
