@@ -3,4 +3,21 @@
 #define CARCHIVE_H
 #include <archive.h>
 #include <archive_entry.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+// One convention: a value >= 0, or -errno.
+
+// Removes a file or a whole tree below an open directory; never follows a symbolic link, never leaves the file system tree it
+// starts in by name. Any depth: deep subtrees are moved up before they are emptied. A missing name is no error.
+int ca_remove_tree(int dirfd, const char *name);
+
+// What fchmodat(AT_SYMLINK_NOFOLLOW) should do and old kernels cannot: the mode of exactly this name, not of a link's target.
+int ca_chmod_nofollow(int dirfd, const char *name, mode_t mode);
+
+// setxattr on exactly this name.
+int ca_setxattr_nofollow(int dirfd, const char *name, const char *key, const void *value, size_t size);
+
+// Gives the calling thread the C locale, so that libarchive passes names through byte for byte.
+void ca_thread_locale_c(void);
 #endif
