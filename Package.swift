@@ -94,7 +94,7 @@ let executables: [Target] = [
   .executableTarget(
     name: "swiftlet",
     dependencies: [
-      "APIServer", "Scheduler", "Kubelet", "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
+      "APIServer", "Scheduler", "KubernetesClient",
       "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "HTTPServing", "JSONCodec", "KubernetesAPI", "CLinux",
       systemPackage, arguments, log, nioCore, nioPosix, x509, crypto,
     ],
