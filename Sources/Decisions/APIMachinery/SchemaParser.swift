@@ -46,10 +46,12 @@ struct SchemaPackage {
   let group: String
   let version: String
   let resources: [SchemaSource]
+  let source: SchemaSource
 
   /// Notes where each block stands; only the first line of a type is read.
   init(indexing text: StaticString, into table: TypeTable) {
     let bytes = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
+    source = SchemaSource(bytes: bytes)
     var blocks = SchemaPackage.blocks(bytes)
     let head = String(decoding: blocks.removeFirst(), as: UTF8.self).split(separator: " ")
     let name = String(head[1])
