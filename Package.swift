@@ -101,6 +101,12 @@ let executables: [Target] = [
     path: "Sources/Executables/swiftlet", swiftSettings: swiftSettings)
 ]
 
+let networkTests: [Target] = [
+  tests("NFTablesTests", ["NFTables"]),
+  tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),
+  tests("PodNetworkTests", ["PodNetwork", "Netlink", "NFTables", "LinuxKernel", systemPackage]),
+]
+
 let package = Package(
   name: "swiftlet",
   dependencies: [
@@ -116,5 +122,5 @@ let package = Package(
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
-  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables
+  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + networkTests
 )
