@@ -3,6 +3,10 @@ package struct JSONError: Error, CustomStringConvertible, Equatable {
   package let reason: String
   /// Bytes from the start of the document.
   package let offset: Int
+  package init(reason: String, offset: Int) {
+    self.reason = reason
+    self.offset = offset
+  }
   package var description: String { "\(reason) at byte \(offset)" }
 }
 
@@ -10,6 +14,7 @@ package struct JSONError: Error, CustomStringConvertible, Equatable {
 package struct JSONFindings: Sendable {
   /// Paths of fields that stood twice in one object (the last value wins), such as `spec.containers[0].name`.
   package var duplicateFields: [String] = []
+  package init() {}
 }
 
 extension JSON {
