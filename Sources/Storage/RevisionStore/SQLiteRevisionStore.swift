@@ -76,9 +76,11 @@ package final class SQLiteRevisionStore: RevisionStore {
   package func close() async throws {
     hub.close()
     try await translating {
-      try await writer.close()
+      try await writer.stop()
       try readers.close()
+      try writer.close()
     }
+    lock.release()
   }
 
   /// Reads at a revision, or at the newest one; what was read counts only if its revision is still kept afterwards.
