@@ -94,11 +94,17 @@ let executables: [Target] = [
   .executableTarget(
     name: "swiftlet",
     dependencies: [
-      "APIServer", "Scheduler", "Kubelet", "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
+      "APIServer", "Scheduler", "KubernetesClient",
       "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "HTTPServing", "JSONCodec", "KubernetesAPI", "CLinux",
       systemPackage, arguments, log, nioCore, nioPosix, x509, crypto,
     ],
     path: "Sources/Executables/swiftlet", swiftSettings: swiftSettings)
+]
+
+let networkTests: [Target] = [
+  tests("NFTablesTests", ["NFTables"]),
+  tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),
+  tests("PodNetworkTests", ["PodNetwork", "Netlink", "NFTables", "LinuxKernel", systemPackage]),
 ]
 
 let package = Package(
@@ -116,5 +122,5 @@ let package = Package(
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
-  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables
+  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + networkTests
 )

@@ -51,9 +51,9 @@ package struct CertificateAuthority: Sendable {
       }
       return
     }
-    key = P256.Signing.PrivateKey()
+    let key = P256.Signing.PrivateKey()
     let name = try DistinguishedName { CommonName("swiftlet-ca") }
-    certificate = try Certificate(
+    let certificate = try Certificate(
       version: .v3, serialNumber: .init(), publicKey: .init(key.publicKey), notValidBefore: Date.now.addingTimeInterval(-3600),
       notValidAfter: Date.now.addingTimeInterval(Self.yearsValid * Self.secondsPerYear), issuer: name, subject: name,
       signatureAlgorithm: .ecdsaWithSHA256,
@@ -62,6 +62,8 @@ package struct CertificateAuthority: Sendable {
         Critical(KeyUsage(digitalSignature: true, keyCertSign: true, cRLSign: true))
         SubjectKeyIdentifier(hash: Certificate.PublicKey(key.publicKey))
       }, issuerPrivateKey: .init(key))
+    self.key = key
+    self.certificate = certificate
     certificatePEM = try certificate.serializeAsPEM().pemString + "\n"
     try PrivateFile.write(Array(key.pemRepresentation.utf8), to: keyPath, mode: 0o600)
     try PrivateFile.write(Array(certificatePEM.utf8), to: certificatePath, mode: 0o644)

@@ -15,12 +15,8 @@ struct Selection: Sendable {
 
   init(_ call: APICall, _ request: ResourceRequest) throws {
     resource = request.resource
-    do {
-      if let text = call.parameter("labelSelector"), !text.isEmpty { labels = try LabelSelector.parse(text) }
-      if let text = call.parameter("fieldSelector"), !text.isEmpty { fields = try FieldSelector.parse(text) }
-    } catch let error as SelectorError {
-      throw APIFailure.badRequest(error.message)
-    }
+    if let text = call.parameter("labelSelector"), !text.isEmpty { labels = try Self.readable { try LabelSelector.parse(text) } }
+    if let text = call.parameter("fieldSelector"), !text.isEmpty { fields = try Self.readable { try FieldSelector.parse(text) } }
     for requirement in fields.requirements {
       let field = requirement.field
       let known = field == "metadata.name" || (field == "metadata.namespace" && resource.isNamespaced) || resource.fieldSelectors.contains(field)
@@ -30,6 +26,11 @@ struct Selection: Sendable {
         )
       }
     }
+  }
+
+  /// A selector that cannot be read is the caller's mistake.
+  private static func readable<Value>(_ parse: () throws -> Value) throws -> Value {
+    do { return try parse() } catch { throw APIFailure.badRequest("\(error)") }
   }
 
   func matches(_ object: JSON) -> Bool {

@@ -62,15 +62,16 @@ extension APIServer {
     switch rendering {
     case .object: return .document(resources.document(page, request.resource))
     case .table(let version, _):
+      let include = call.parameter("includeObject").flatMap(TableObject.init(rawValue:)) ?? .metadata
       var result = table(
-        resource: request.resource, objects: try resources.objects(page, request.resource), now: .now,
-        includeObject: TableObject(call.parameter("includeObject") ?? "Metadata"), version: version)
+        resource: request.resource, objects: try resources.objects(page, request.resource), now: .now, includeObject: include,
+        version: version)
       result["metadata"] = page.metadata
       return .object(result)
     case .partial(let version):
       let items = try resources.objects(page, request.resource).map { partialObjectMetadata($0, version: version) }
       return .object([
-        "kind": "PartialObjectMetadataList", "apiVersion": .string("meta.k8s.io/\(version)"), "metadata": page.metadata,
+        "kind": "PartialObjectMetadataList", "apiVersion": .string("meta.k8s.io/\(version.rawValue)"), "metadata": page.metadata,
         "items": .array(items),
       ])
     }
@@ -140,10 +141,10 @@ extension APIServer {
     }
   }
 
-  func strict(_ object: inout JSON, _ duplicates: [String], _ call: APICall, _ type: SchemaType, _ warnings: inout Warnings) throws {
+  func strict(_ object: inout JSON, _ duplicates: [String], _ call: APICall, _ type: SchemaType, keepsEmpty: Bool = false, _ warnings: inout Warnings) throws {
     let unknown: [UnknownField]
     do {
-      unknown = try prune(&object, type: type)
+      unknown = try prune(&object, type: type, keepsEmpty: keepsEmpty)
     } catch {
       throw APIFailure.badRequest("\(error)")
     }
@@ -217,7 +218,7 @@ extension APIServer {
     guard body["apiVersion"].string == resource.apiVersion, body["kind"].string == resource.kind else {
       throw APIFailure.badRequest("the body of an apply patch needs apiVersion \(resource.apiVersion) and kind \(resource.kind)")
     }
-    try strict(&body, decoded.duplicates, call, resource.type, &warnings)
+    try strict(&body, decoded.duplicates, call, resource.type, keepsEmpty: true, &warnings)
     if let namespace = request.namespace { body["metadata"]["namespace"] = .string(namespace) }
     body["metadata"]["name"] = .string(request.name ?? "")
     let applied = body
@@ -227,10 +228,19 @@ extension APIServer {
     func merge(_ live: JSON?) throws -> JSON {
       do {
         return try serverSideApply(
-          live: live, applied: applied, manager: manager, force: isForced, type: resource.type, apiVersion: resource.apiVersion,
-          subresource: subresource, now: context.now)
-      } catch let conflict as ApplyConflict {
-        throw APIFailure(409, "Conflict", conflict.message, details: conflict.details(resource: resource, name: request.name ?? ""))
+          live: live, applied: applied, manager: manager, force: isForced, subresource: subresource, type: resource.type,
+          apiVersion: resource.apiVersion, now: context.now)
+      } catch .conflict(let conflict) {
+        throw APIFailure(
+          409, "Conflict", conflict.message,
+          details: [
+            "name": JSON(request.name), "group": JSON(resource.group.isEmpty ? nil : resource.group), "kind": .string(resource.plural),
+            "causes": conflict.details,
+          ])
+      } catch .badRequest(let message) {
+        throw APIFailure.badRequest(message)
+      } catch .mismatch(let message) {
+        throw APIFailure.internalError(message)
       }
     }
     do {
@@ -267,7 +277,7 @@ extension APIServer {
 extension Rendering {
   /// A table whose rows carry what `includeObject` asks for.
   func including(_ include: String?) -> Rendering {
-    guard case .table(let version, _) = self, let include, !include.isEmpty else { return self }
+    guard case .table(let version, _) = self, let include = include.flatMap(TableObject.init(rawValue:)) else { return self }
     return .table(version: version, include: include)
   }
 }

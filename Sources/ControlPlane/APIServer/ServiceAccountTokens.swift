@@ -24,7 +24,7 @@ struct ServiceAccountTokens: Sendable {
       key = P256.Signing.PrivateKey()
       try PrivateFile.write(Array(key.pemRepresentation.utf8), to: path, mode: 0o600)
     }
-    keyID = Base64.encode(SHA256.hash(data: key.publicKey.derRepresentation).prefix(20), urlSafe: true)
+    keyID = Base64.encode(Array(Array(SHA256.hash(data: key.publicKey.derRepresentation))[..<20]), urlSafe: true)
   }
 
   /// What a token says; times in seconds since the epoch.

@@ -77,7 +77,7 @@ extension Resources {
     try check(object, old: nil, resource, subresource: nil)
     if context.tracksOwnership {
       updateManagedFields(
-        old: nil, new: &object, manager: context.manager, operation: "Update", subresource: nil, type: resource.type,
+        old: nil, new: &object, manager: context.manager, subresource: nil, type: resource.type,
         apiVersion: resource.apiVersion, now: context.now)
     }
     let name = object["metadata"]["name"].string ?? ""
@@ -177,7 +177,7 @@ extension Resources {
     if Self.isUnchanged(new, old) { return presentedOld }
     if context.tracksOwnership {
       updateManagedFields(
-        old: old, new: &new, manager: context.manager, operation: "Update", subresource: context.subresource, type: resource.type,
+        old: old, new: &new, manager: context.manager, subresource: context.subresource, type: resource.type,
         apiVersion: resource.apiVersion, now: context.now)
     }
     if context.isDryRun { return present(new, as: resource) }

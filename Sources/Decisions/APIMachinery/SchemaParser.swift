@@ -15,9 +15,10 @@ import JSONCodec
 ///       6 ports []ContainerPort list=map(containerPort,protocol) merge=containerPort
 ///
 /// Words after a field's type: `required`, `always` (written even where empty), `default=<JSON>` or `default=none` (where it is
-/// not the zero value of a field that is always written), `list=set|map(<keys>)` (atomic otherwise), `merge[=<key>]`,
-/// `retainKeys`, `replace` (strategic merge), `atomic` or `granular` (maps), `wrapped` (a list that is a message of its own on
-/// the wire), `enum=<a>|<b>` (a blank is written `_`; a long list stands on `enum` lines below).
+/// not the zero value of a field that is always written; only OpenAPI shows it), `fill=<JSON>` (what defaulting sets),
+/// `list=set|map(<keys>)` (atomic otherwise), `merge[=<key>]`, `retainKeys`, `replace` (strategic merge), `atomic` or `granular`
+/// (maps), `wrapped` (a list that is a message of its own on the wire), `enum=<a>|<b>` (a blank is written `_`; a long list
+/// stands on `enum` lines below).
 enum SchemaTexts {
   /// In the order of discovery; kinds of meta/v1 belong to every group.
   static let all: [StaticString] = [
@@ -45,10 +46,12 @@ struct SchemaPackage {
   let group: String
   let version: String
   let resources: [SchemaSource]
+  let source: SchemaSource
 
   /// Notes where each block stands; only the first line of a type is read.
   init(indexing text: StaticString, into table: TypeTable) {
     let bytes = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
+    source = SchemaSource(bytes: bytes)
     var blocks = SchemaPackage.blocks(bytes)
     let head = String(decoding: blocks.removeFirst(), as: UTF8.self).split(separator: " ")
     let name = String(head[1])
@@ -175,6 +178,7 @@ extension SchemaField {
       case "enum": enumValues = TypeShape.enumValues(argument)
       case "list":
         listType = argument == "set" ? .set : .map(keys: argument.dropFirst(4).dropLast().split(separator: ",").map(String.init))
+      case "fill": fill = try? JSON.parse(String(argument))
       case "default":
         hasDefault = true
         defaultValue = argument == "none" ? nil : try? JSON.parse(String(argument))

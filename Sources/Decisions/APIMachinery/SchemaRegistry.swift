@@ -41,6 +41,7 @@ package final class SchemaRegistry: Sendable {
   private let table: TypeTable
   private let positions: [String: Int]
   private let packages: [String: String]
+  private let sources: [String: SchemaSource]
 
   /// Notes where every type stands; types are read on first use.
   init(texts: [StaticString]) {
@@ -55,6 +56,7 @@ package final class SchemaRegistry: Sendable {
     self.resources = resources
     positions = Dictionary(
       resources.enumerated().map { (Self.key($1.group, $1.version, $1.plural), $0) }, uniquingKeysWith: { first, _ in first })
+    sources = Dictionary(headers.map { (Self.key($0.group, $0.version), $0.source) }, uniquingKeysWith: { first, _ in first })
     packages = Dictionary(headers.map { (Self.key($0.group, $0.version), $0.name) }, uniquingKeysWith: { first, _ in first })
   }
 
@@ -86,6 +88,14 @@ package final class SchemaRegistry: Sendable {
     case 2: return self.kind(group: String(parts[0]), version: String(parts[1]), kind: kind)
     default: return nil
     }
+  }
+
+  /// Names the content of a group and version's schema text.
+  func textHash(_ group: String, _ version: String) -> UInt64 {
+    var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+    guard let source = sources[Self.key(group, version)] else { return hash }
+    for byte in source.bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+    return hash
   }
 
   /// Groups and versions with at least one served resource, in the order of discovery.

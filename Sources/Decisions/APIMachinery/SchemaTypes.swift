@@ -54,6 +54,8 @@ package struct SchemaField: Sendable {
   package var isRequired = false
   /// The default that OpenAPI publishes: not what defaulting fills in.
   package var defaultValue: JSON?
+  /// What defaulting fills in where the field is not set.
+  package var fill: JSON?
   package var listType = ListType.atomic
   package var patch = PatchStrategy()
   /// The object or map is owned as a whole in server-side apply.

@@ -35,11 +35,11 @@ extension SchemaTexts {
       2 expression string required always
 
     type MatchResources atomic
-      1 namespaceSelector ?meta/v1.LabelSelector
-      2 objectSelector ?meta/v1.LabelSelector
+      1 namespaceSelector ?meta/v1.LabelSelector fill={}
+      2 objectSelector ?meta/v1.LabelSelector fill={}
       3 resourceRules []NamedRuleWithOperations
       4 excludeResourceRules []NamedRuleWithOperations
-      7 matchPolicy ?string enum=Equivalent|Exact
+      7 matchPolicy ?string fill="Equivalent" enum=Equivalent|Exact
 
     type MutatingAdmissionPolicy kind
       typemeta
@@ -71,7 +71,7 @@ extension SchemaTexts {
       2 matchConstraints ?MatchResources
       3 variables []Variable
       4 mutations []Mutation
-      5 failurePolicy ?string enum=Fail|Ignore
+      5 failurePolicy ?string fill="Fail" enum=Fail|Ignore
       6 matchConditions []MatchCondition list=map(name) merge=name
       7 reinvocationPolicy string enum=IfNeeded|Never
 
@@ -79,14 +79,14 @@ extension SchemaTexts {
       1 name string required always
       2 clientConfig WebhookClientConfig required always
       3 rules []RuleWithOperations
-      4 failurePolicy ?string enum=Fail|Ignore
-      9 matchPolicy ?string enum=Equivalent|Exact
-      5 namespaceSelector ?meta/v1.LabelSelector
-      11 objectSelector ?meta/v1.LabelSelector
+      4 failurePolicy ?string fill="Fail" enum=Fail|Ignore
+      9 matchPolicy ?string fill="Equivalent" enum=Equivalent|Exact
+      5 namespaceSelector ?meta/v1.LabelSelector fill={}
+      11 objectSelector ?meta/v1.LabelSelector fill={}
       6 sideEffects ?string required always enum=None|NoneOnDryRun|Some|Unknown
-      7 timeoutSeconds ?int32
+      7 timeoutSeconds ?int32 fill=10
       8 admissionReviewVersions []string required always
-      10 reinvocationPolicy ?string enum=IfNeeded|Never
+      10 reinvocationPolicy ?string fill="Never" enum=IfNeeded|Never
       12 matchConditions []MatchCondition list=map(name) merge=name
 
     type MutatingWebhookConfiguration kind
@@ -122,7 +122,7 @@ extension SchemaTexts {
       1 apiGroups []string
       2 apiVersions []string
       3 resources []string
-      4 scope ?string enum=*|Cluster|Namespaced
+      4 scope ?string fill="*" enum=*|Cluster|Namespaced
 
     type RuleWithOperations
       1 operations []string enum=*|CONNECT|CREATE|DELETE|UPDATE
@@ -132,7 +132,7 @@ extension SchemaTexts {
       1 namespace string required always
       2 name string required always
       3 path ?string
-      4 port ?int32
+      4 port ?int32 fill=443
 
     type TypeChecking
       1 expressionWarnings []ExpressionWarning
@@ -168,7 +168,7 @@ extension SchemaTexts {
       1 paramKind ?ParamKind
       2 matchConstraints ?MatchResources
       3 validations []Validation
-      4 failurePolicy ?string enum=Fail|Ignore
+      4 failurePolicy ?string fill="Fail" enum=Fail|Ignore
       5 auditAnnotations []AuditAnnotation
       6 matchConditions []MatchCondition list=map(name) merge=name
       7 variables []Variable list=map(name) merge=name
@@ -182,12 +182,12 @@ extension SchemaTexts {
       1 name string required always
       2 clientConfig WebhookClientConfig required always
       3 rules []RuleWithOperations
-      4 failurePolicy ?string enum=Fail|Ignore
-      9 matchPolicy ?string enum=Equivalent|Exact
-      5 namespaceSelector ?meta/v1.LabelSelector
-      10 objectSelector ?meta/v1.LabelSelector
+      4 failurePolicy ?string fill="Fail" enum=Fail|Ignore
+      9 matchPolicy ?string fill="Equivalent" enum=Equivalent|Exact
+      5 namespaceSelector ?meta/v1.LabelSelector fill={}
+      10 objectSelector ?meta/v1.LabelSelector fill={}
       6 sideEffects ?string required always enum=None|NoneOnDryRun|Some|Unknown
-      7 timeoutSeconds ?int32
+      7 timeoutSeconds ?int32 fill=10
       8 admissionReviewVersions []string required always
       11 matchConditions []MatchCondition list=map(name) merge=name
 

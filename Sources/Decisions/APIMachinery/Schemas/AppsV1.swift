@@ -54,7 +54,7 @@ extension SchemaTexts {
       2 template core/v1.PodTemplateSpec required always
       3 updateStrategy DaemonSetUpdateStrategy
       4 minReadySeconds int32
-      6 revisionHistoryLimit ?int32
+      6 revisionHistoryLimit ?int32 fill=10
 
     type DaemonSetStatus
       1 currentNumberScheduled int32 required always
@@ -69,7 +69,7 @@ extension SchemaTexts {
       10 conditions []DaemonSetCondition list=map(type) merge=type
 
     type DaemonSetUpdateStrategy
-      1 type string enum=OnDelete|RollingUpdate
+      1 type string fill="RollingUpdate" enum=OnDelete|RollingUpdate
       2 rollingUpdate ?RollingUpdateDaemonSet
 
     type Deployment kind
@@ -92,14 +92,14 @@ extension SchemaTexts {
       2 items []Deployment required always
 
     type DeploymentSpec
-      1 replicas ?int32
+      1 replicas ?int32 fill=1
       2 selector ?meta/v1.LabelSelector required always
       3 template core/v1.PodTemplateSpec required always
       4 strategy DeploymentStrategy retainKeys
       5 minReadySeconds int32
-      6 revisionHistoryLimit ?int32
+      6 revisionHistoryLimit ?int32 fill=10
       7 paused bool
-      9 progressDeadlineSeconds ?int32
+      9 progressDeadlineSeconds ?int32 fill=600
 
     type DeploymentStatus
       1 observedGeneration int64
@@ -113,7 +113,7 @@ extension SchemaTexts {
       8 collisionCount ?int32
 
     type DeploymentStrategy
-      1 type string enum=Recreate|RollingUpdate
+      1 type string fill="RollingUpdate" enum=Recreate|RollingUpdate
       2 rollingUpdate ?RollingUpdateDeployment
 
     type ReplicaSet kind
@@ -135,7 +135,7 @@ extension SchemaTexts {
       2 items []ReplicaSet required always
 
     type ReplicaSetSpec
-      1 replicas ?int32
+      1 replicas ?int32 fill=1
       4 minReadySeconds int32
       2 selector ?meta/v1.LabelSelector required always
       3 template core/v1.PodTemplateSpec
@@ -150,15 +150,15 @@ extension SchemaTexts {
       6 conditions []ReplicaSetCondition list=map(type) merge=type
 
     type RollingUpdateDaemonSet
-      1 maxUnavailable ?IntOrString
-      2 maxSurge ?IntOrString
+      1 maxUnavailable ?IntOrString fill=1
+      2 maxSurge ?IntOrString fill=0
 
     type RollingUpdateDeployment
-      1 maxUnavailable ?IntOrString
-      2 maxSurge ?IntOrString
+      1 maxUnavailable ?IntOrString fill="25%"
+      2 maxSurge ?IntOrString fill="25%"
 
     type RollingUpdateStatefulSetStrategy
-      1 partition ?int32
+      1 partition ?int32 fill=0
       2 maxUnavailable ?IntOrString
 
     type StatefulSet kind
@@ -183,20 +183,20 @@ extension SchemaTexts {
       1 start int32 always
 
     type StatefulSetPersistentVolumeClaimRetentionPolicy
-      1 whenDeleted string
-      2 whenScaled string
+      1 whenDeleted string fill="Retain"
+      2 whenScaled string fill="Retain"
 
     type StatefulSetSpec
-      1 replicas ?int32
+      1 replicas ?int32 fill=1
       2 selector ?meta/v1.LabelSelector required always
       3 template core/v1.PodTemplateSpec required always
       4 volumeClaimTemplates []core/v1.PersistentVolumeClaim
       5 serviceName string always
-      6 podManagementPolicy string enum=OrderedReady|Parallel
+      6 podManagementPolicy string fill="OrderedReady" enum=OrderedReady|Parallel
       7 updateStrategy StatefulSetUpdateStrategy
-      8 revisionHistoryLimit ?int32
+      8 revisionHistoryLimit ?int32 fill=10
       9 minReadySeconds int32
-      10 persistentVolumeClaimRetentionPolicy ?StatefulSetPersistentVolumeClaimRetentionPolicy
+      10 persistentVolumeClaimRetentionPolicy ?StatefulSetPersistentVolumeClaimRetentionPolicy fill={}
       11 ordinals ?StatefulSetOrdinals
 
     type StatefulSetStatus
@@ -212,7 +212,7 @@ extension SchemaTexts {
       11 availableReplicas int32 always
 
     type StatefulSetUpdateStrategy
-      1 type string enum=OnDelete|RollingUpdate
+      1 type string fill="RollingUpdate" enum=OnDelete|RollingUpdate
       2 rollingUpdate ?RollingUpdateStatefulSetStrategy
     """#
 }

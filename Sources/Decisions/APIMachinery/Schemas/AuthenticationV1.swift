@@ -29,7 +29,7 @@ extension SchemaTexts {
 
     type TokenRequestSpec
       1 audiences []string always
-      4 expirationSeconds ?int64 always
+      4 expirationSeconds ?int64 always fill=3600
       3 boundObjectRef ?BoundObjectReference always
 
     type TokenRequestStatus

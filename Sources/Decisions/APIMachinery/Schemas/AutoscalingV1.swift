@@ -24,7 +24,7 @@ extension SchemaTexts {
 
     type HorizontalPodAutoscalerSpec
       1 scaleTargetRef CrossVersionObjectReference required always
-      2 minReplicas ?int32
+      2 minReplicas ?int32 fill=1
       3 maxReplicas int32 required always
       4 targetCPUUtilizationPercentage ?int32
 

@@ -64,9 +64,9 @@ extension SchemaTexts {
 
     type HorizontalPodAutoscalerSpec
       1 scaleTargetRef CrossVersionObjectReference required always
-      2 minReplicas ?int32
+      2 minReplicas ?int32 fill=1
       3 maxReplicas int32 required always
-      4 metrics []MetricSpec
+      4 metrics []MetricSpec fill=[{"type":"Resource","resource":{"name":"cpu","target":{"type":"Utilization","averageUtilization":80}}}]
       5 behavior ?HorizontalPodAutoscalerBehavior
 
     type HorizontalPodAutoscalerStatus

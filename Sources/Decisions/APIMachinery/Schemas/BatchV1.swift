@@ -25,11 +25,11 @@ extension SchemaTexts {
       1 schedule string required always
       8 timeZone ?string
       2 startingDeadlineSeconds ?int64
-      3 concurrencyPolicy string enum=Allow|Forbid|Replace
-      4 suspend ?bool
+      3 concurrencyPolicy string fill="Allow" enum=Allow|Forbid|Replace
+      4 suspend ?bool fill=false
       5 jobTemplate JobTemplateSpec required always
-      6 successfulJobsHistoryLimit ?int32
-      7 failedJobsHistoryLimit ?int32
+      6 successfulJobsHistoryLimit ?int32 fill=3
+      7 failedJobsHistoryLimit ?int32 fill=1
 
     type CronJobStatus
       1 active []core/v1.ObjectReference
@@ -100,7 +100,7 @@ extension SchemaTexts {
 
     type PodFailurePolicyOnPodConditionsPattern
       1 type string required always
-      2 status string always
+      2 status string always fill="True"
 
     type PodFailurePolicyRule
       1 action string required always enum=Count|FailIndex|FailJob|Ignore

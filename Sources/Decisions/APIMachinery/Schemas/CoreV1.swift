@@ -90,10 +90,10 @@ extension SchemaTexts {
     type AzureDiskVolumeSource
       1 diskName string required always
       2 diskURI string required always
-      3 cachingMode ?string default="ReadWrite" enum=None|ReadOnly|ReadWrite
-      4 fsType ?string default="ext4"
-      5 readOnly ?bool default=false
-      6 kind ?string default="Shared" enum=Dedicated|Managed|Shared
+      3 cachingMode ?string default="ReadWrite" fill="ReadWrite" enum=None|ReadOnly|ReadWrite
+      4 fsType ?string default="ext4" fill="ext4"
+      5 readOnly ?bool default=false fill=false
+      6 kind ?string default="Shared" fill="Shared" enum=Dedicated|Managed|Shared
 
     type AzureFilePersistentVolumeSource
       1 secretName string required always
@@ -224,7 +224,7 @@ extension SchemaTexts {
     type ConfigMapVolumeSource
       1 inline LocalObjectReference
       2 items []KeyToPath
-      3 defaultMode ?int32
+      3 defaultMode ?int32 fill=420
       4 optional ?bool
 
     type Container
@@ -246,8 +246,8 @@ extension SchemaTexts {
       11 readinessProbe ?Probe
       22 startupProbe ?Probe
       12 lifecycle ?Lifecycle
-      13 terminationMessagePath string
-      20 terminationMessagePolicy string enum=FallbackToLogsOnError|File
+      13 terminationMessagePath string fill="/dev/termination-log"
+      20 terminationMessagePolicy string fill="File" enum=FallbackToLogsOnError|File
       14 imagePullPolicy string enum=Always|IfNotPresent|Never
       15 securityContext ?SecurityContext
       16 stdin bool
@@ -267,7 +267,7 @@ extension SchemaTexts {
       1 name string
       2 hostPort int32
       3 containerPort int32 required always
-      4 protocol string default="TCP" enum=SCTP|TCP|UDP
+      4 protocol string default="TCP" fill="TCP" enum=SCTP|TCP|UDP
       5 hostIP string
 
     type ContainerResizePolicy
@@ -343,7 +343,7 @@ extension SchemaTexts {
 
     type DownwardAPIVolumeSource
       1 items []DownwardAPIVolumeFile
-      2 defaultMode ?int32
+      2 defaultMode ?int32 fill=420
 
     type EmptyDirVolumeSource
       1 medium string
@@ -358,7 +358,7 @@ extension SchemaTexts {
     type EndpointPort atomic
       1 name string
       2 port int32 required always
-      3 protocol string enum=SCTP|TCP|UDP
+      3 protocol string fill="TCP" enum=SCTP|TCP|UDP
       4 appProtocol ?string
 
     type EndpointSubset
@@ -416,8 +416,8 @@ extension SchemaTexts {
       11 readinessProbe ?Probe
       22 startupProbe ?Probe
       12 lifecycle ?Lifecycle
-      13 terminationMessagePath string
-      20 terminationMessagePolicy string enum=FallbackToLogsOnError|File
+      13 terminationMessagePath string fill="/dev/termination-log"
+      20 terminationMessagePolicy string fill="File" enum=FallbackToLogsOnError|File
       14 imagePullPolicy string enum=Always|IfNotPresent|Never
       15 securityContext ?SecurityContext
       16 stdin bool
@@ -472,7 +472,7 @@ extension SchemaTexts {
       1 volumeName string required always
       2 path string required always
       3 key string required always
-      4 optional ?bool default=false
+      4 optional ?bool default=false fill=false
 
     type FlexPersistentVolumeSource
       1 driver string required always
@@ -500,7 +500,7 @@ extension SchemaTexts {
 
     type GRPCAction
       1 port int32 required always
-      2 service ?string always default=""
+      2 service ?string always default="" fill=""
 
     type GitRepoVolumeSource
       1 repository string required always
@@ -519,10 +519,10 @@ extension SchemaTexts {
       3 readOnly bool
 
     type HTTPGetAction
-      1 path string
+      1 path string fill="/"
       2 port IntOrString required always
       3 host string
-      4 scheme string enum=HTTP|HTTPS
+      4 scheme string fill="HTTP" enum=HTTP|HTTPS
       5 httpHeaders []HTTPHeader
 
     type HTTPHeader
@@ -538,13 +538,13 @@ extension SchemaTexts {
 
     type HostPathVolumeSource
       1 path string required always
-      2 type ?string enum=|BlockDevice|CharDevice|Directory|DirectoryOrCreate|File|FileOrCreate|Socket
+      2 type ?string fill="" enum=|BlockDevice|CharDevice|Directory|DirectoryOrCreate|File|FileOrCreate|Socket
 
     type ISCSIPersistentVolumeSource
       1 targetPortal string required always
       2 iqn string required always
       3 lun int32 required always
-      4 iscsiInterface string default="default"
+      4 iscsiInterface string default="default" fill="default"
       5 fsType string
       6 readOnly bool
       7 portals []string
@@ -557,7 +557,7 @@ extension SchemaTexts {
       1 targetPortal string required always
       2 iqn string required always
       3 lun int32 required always
-      4 iscsiInterface string default="default"
+      4 iscsiInterface string default="default" fill="default"
       5 fsType string
       6 readOnly bool
       7 portals []string
@@ -673,7 +673,7 @@ extension SchemaTexts {
       1 finalizers []string
 
     type NamespaceStatus
-      1 phase string enum=Active|Terminating
+      1 phase string fill="Active" enum=Active|Terminating
       2 conditions []NamespaceCondition list=map(type) merge=type
 
     type Node kind
@@ -789,7 +789,7 @@ extension SchemaTexts {
       11 swap ?NodeSwapStatus
 
     type ObjectFieldSelector atomic
-      1 apiVersion string
+      1 apiVersion string fill="v1"
       2 fieldPath string required always
 
     type ObjectReference atomic
@@ -832,13 +832,13 @@ extension SchemaTexts {
       2 resources VolumeResourceRequirements
       3 volumeName string
       5 storageClassName ?string
-      6 volumeMode ?string enum=Block|Filesystem
+      6 volumeMode ?string fill="Filesystem" enum=Block|Filesystem
       7 dataSource ?TypedLocalObjectReference
       8 dataSourceRef ?TypedObjectReference
       9 volumeAttributesClassName ?string
 
     type PersistentVolumeClaimStatus
-      1 phase string enum=Bound|Lost|Pending
+      1 phase string fill="Pending" enum=Bound|Lost|Pending
       2 accessModes []string enum=ReadOnlyMany|ReadWriteMany|ReadWriteOnce|ReadWriteOncePod
       3 capacity map[string]Quantity
       4 conditions []PersistentVolumeClaimCondition list=map(type) merge=type
@@ -891,15 +891,15 @@ extension SchemaTexts {
       2 inline PersistentVolumeSource
       3 accessModes []string enum=ReadOnlyMany|ReadWriteMany|ReadWriteOnce|ReadWriteOncePod
       4 claimRef ?ObjectReference granular
-      5 persistentVolumeReclaimPolicy string enum=Delete|Recycle|Retain
+      5 persistentVolumeReclaimPolicy string fill="Retain" enum=Delete|Recycle|Retain
       6 storageClassName string
       7 mountOptions []string
-      8 volumeMode ?string enum=Block|Filesystem
+      8 volumeMode ?string fill="Filesystem" enum=Block|Filesystem
       9 nodeAffinity ?VolumeNodeAffinity
       10 volumeAttributesClassName ?string
 
     type PersistentVolumeStatus
-      1 phase string enum=Available|Bound|Failed|Pending|Released
+      1 phase string fill="Pending" enum=Available|Bound|Failed|Pending|Released
       2 message string
       3 reason string
       4 lastPhaseTransitionTime ?Time
@@ -1048,10 +1048,10 @@ extension SchemaTexts {
       20 initContainers []Container list=map(name) merge=name
       2 containers []Container required always list=map(name) merge=name
       34 ephemeralContainers []EphemeralContainer list=map(name) merge=name
-      3 restartPolicy string enum=Always|Never|OnFailure
-      4 terminationGracePeriodSeconds ?int64
+      3 restartPolicy string fill="Always" enum=Always|Never|OnFailure
+      4 terminationGracePeriodSeconds ?int64 fill=30
       5 activeDeadlineSeconds ?int64
-      6 dnsPolicy string enum=ClusterFirst|ClusterFirstWithHostNet|Default|None
+      6 dnsPolicy string fill="ClusterFirst" enum=ClusterFirst|ClusterFirstWithHostNet|Default|None
       7 nodeSelector map[string]string atomic
       8 serviceAccountName string
       9 serviceAccount string
@@ -1061,12 +1061,12 @@ extension SchemaTexts {
       12 hostPID bool
       13 hostIPC bool
       27 shareProcessNamespace ?bool
-      14 securityContext ?PodSecurityContext
+      14 securityContext ?PodSecurityContext fill={}
       15 imagePullSecrets []LocalObjectReference list=map(name) merge=name
       16 hostname string
       17 subdomain string
       18 affinity ?Affinity
-      19 schedulerName string
+      19 schedulerName string fill="default-scheduler"
       22 tolerations []Toleration
       23 hostAliases []HostAlias list=map(ip) merge=ip
       24 priorityClassName string
@@ -1146,10 +1146,10 @@ extension SchemaTexts {
     type Probe
       1 inline ProbeHandler
       2 initialDelaySeconds int32
-      3 timeoutSeconds int32
-      4 periodSeconds int32
-      5 successThreshold int32
-      6 failureThreshold int32
+      3 timeoutSeconds int32 fill=1
+      4 periodSeconds int32 fill=10
+      5 successThreshold int32 fill=1
+      6 failureThreshold int32 fill=3
       7 terminationGracePeriodSeconds ?int64
 
     type ProbeHandler
@@ -1160,7 +1160,7 @@ extension SchemaTexts {
 
     type ProjectedVolumeSource
       1 sources []VolumeProjection always
-      2 defaultMode ?int32
+      2 defaultMode ?int32 fill=420
 
     type QuobyteVolumeSource
       1 registry string required always
@@ -1174,9 +1174,9 @@ extension SchemaTexts {
       1 monitors []string required always
       2 image string required always
       3 fsType string
-      4 pool string default="rbd"
-      5 user string default="admin"
-      6 keyring string default="/etc/ceph/keyring"
+      4 pool string default="rbd" fill="rbd"
+      5 user string default="admin" fill="admin"
+      6 keyring string default="/etc/ceph/keyring" fill="/etc/ceph/keyring"
       7 secretRef ?SecretReference
       8 readOnly bool
 
@@ -1184,9 +1184,9 @@ extension SchemaTexts {
       1 monitors []string required always
       2 image string required always
       3 fsType string
-      4 pool string default="rbd"
-      5 user string default="admin"
-      6 keyring string default="/etc/ceph/keyring"
+      4 pool string default="rbd" fill="rbd"
+      5 user string default="admin" fill="admin"
+      6 keyring string default="/etc/ceph/keyring" fill="/etc/ceph/keyring"
       7 secretRef ?LocalObjectReference
       8 readOnly bool
 
@@ -1215,7 +1215,7 @@ extension SchemaTexts {
       2 items []ReplicationController required always
 
     type ReplicationControllerSpec
-      1 replicas ?int32 default=1
+      1 replicas ?int32 default=1 fill=1
       4 minReadySeconds int32 default=0
       2 selector map[string]string atomic
       3 template ?PodTemplateSpec
@@ -1286,9 +1286,9 @@ extension SchemaTexts {
       4 sslEnabled bool
       5 protectionDomain string
       6 storagePool string
-      7 storageMode string default="ThinProvisioned"
+      7 storageMode string default="ThinProvisioned" fill="ThinProvisioned"
       8 volumeName string
-      9 fsType string default="xfs"
+      9 fsType string default="xfs" fill="xfs"
       10 readOnly bool
 
     type ScaleIOVolumeSource
@@ -1298,9 +1298,9 @@ extension SchemaTexts {
       4 sslEnabled bool
       5 protectionDomain string
       6 storagePool string
-      7 storageMode string default="ThinProvisioned"
+      7 storageMode string default="ThinProvisioned" fill="ThinProvisioned"
       8 volumeName string
-      9 fsType string default="xfs"
+      9 fsType string default="xfs" fill="xfs"
       10 readOnly bool
 
     type ScopeSelector atomic
@@ -1323,7 +1323,7 @@ extension SchemaTexts {
       5 immutable ?bool
       2 data map[string]bytes
       4 stringData map[string]string
-      3 type string
+      3 type string fill="Opaque"
 
     type SecretEnvSource
       1 inline LocalObjectReference
@@ -1351,7 +1351,7 @@ extension SchemaTexts {
     type SecretVolumeSource
       1 secretName string
       2 items []KeyToPath
-      3 defaultMode ?int32
+      3 defaultMode ?int32 fill=420
       4 optional ?bool
 
     type SecurityContext
@@ -1392,7 +1392,7 @@ extension SchemaTexts {
 
     type ServiceAccountTokenProjection
       1 audience string
-      2 expirationSeconds ?int64
+      2 expirationSeconds ?int64 fill=3600
       3 path string required always
 
     type ServiceList kind
@@ -1402,7 +1402,7 @@ extension SchemaTexts {
 
     type ServicePort
       1 name string
-      2 protocol string default="TCP" enum=SCTP|TCP|UDP
+      2 protocol string default="TCP" fill="TCP" enum=SCTP|TCP|UDP
       6 appProtocol ?string
       3 port int32 required always
       4 targetPort IntOrString
@@ -1417,9 +1417,9 @@ extension SchemaTexts {
       2 selector map[string]string atomic
       3 clusterIP string
       18 clusterIPs []string
-      4 type string enum=ClusterIP|ExternalName|LoadBalancer|NodePort
+      4 type string fill="ClusterIP" enum=ClusterIP|ExternalName|LoadBalancer|NodePort
       5 externalIPs []string
-      7 sessionAffinity string enum=ClientIP|None
+      7 sessionAffinity string fill="None" enum=ClientIP|None
       8 loadBalancerIP string
       9 loadBalancerSourceRanges []string
       10 externalName string

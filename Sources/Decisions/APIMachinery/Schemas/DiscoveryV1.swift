@@ -25,8 +25,8 @@ extension SchemaTexts {
       2 forNodes []ForNode
 
     type EndpointPort atomic
-      1 name ?string
-      2 protocol ?string enum=SCTP|TCP|UDP
+      1 name ?string fill=""
+      2 protocol ?string fill="TCP" enum=SCTP|TCP|UDP
       3 port ?int32
       4 appProtocol ?string
 

@@ -10,8 +10,8 @@ extension SchemaTexts {
       subresource status PriorityLevelConfiguration get,patch,update
 
     type ExemptPriorityLevelConfiguration
-      1 nominalConcurrencyShares ?int32
-      2 lendablePercent ?int32
+      1 nominalConcurrencyShares ?int32 fill=0
+      2 lendablePercent ?int32 fill=0
 
     type FlowDistinguisherMethod
       1 type string required always
@@ -36,7 +36,7 @@ extension SchemaTexts {
 
     type FlowSchemaSpec
       1 priorityLevelConfiguration PriorityLevelConfigurationReference required always
-      2 matchingPrecedence int32 always
+      2 matchingPrecedence int32 always fill=1000
       3 distinguisherMethod ?FlowDistinguisherMethod
       4 rules []PolicyRulesWithSubjects
 
@@ -51,9 +51,9 @@ extension SchemaTexts {
       2 queuing ?QueuingConfiguration
 
     type LimitedPriorityLevelConfiguration
-      1 nominalConcurrencyShares ?int32 always
+      1 nominalConcurrencyShares ?int32 always fill=30
       2 limitResponse LimitResponse
-      3 lendablePercent ?int32
+      3 lendablePercent ?int32 fill=0
       4 borrowingLimitPercent ?int32
 
     type NonResourcePolicyRule
@@ -95,9 +95,9 @@ extension SchemaTexts {
       1 conditions []PriorityLevelConfigurationCondition list=map(type) merge=type
 
     type QueuingConfiguration
-      1 queues int32 always
-      2 handSize int32 always
-      3 queueLengthLimit int32 always
+      1 queues int32 always fill=64
+      2 handSize int32 always fill=8
+      3 queueLengthLimit int32 always fill=50
 
     type ResourcePolicyRule
       1 verbs []string required always list=set

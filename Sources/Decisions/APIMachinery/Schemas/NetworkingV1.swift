@@ -64,7 +64,7 @@ extension SchemaTexts {
       1 apiGroup ?string
       2 kind string required always
       3 name string required always
-      4 scope ?string always
+      4 scope ?string always fill="Cluster"
       5 namespace ?string
 
     type IngressClassSpec
@@ -137,7 +137,7 @@ extension SchemaTexts {
       3 ipBlock ?IPBlock
 
     type NetworkPolicyPort
-      1 protocol ?string enum=SCTP|TCP|UDP
+      1 protocol ?string fill="TCP" enum=SCTP|TCP|UDP
       2 port ?IntOrString
       3 endPort ?int32
 

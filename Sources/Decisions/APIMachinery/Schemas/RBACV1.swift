@@ -65,7 +65,7 @@ extension SchemaTexts {
       2 items []Role required always
 
     type RoleRef atomic
-      1 apiGroup string always
+      1 apiGroup string always fill="rbac.authorization.k8s.io"
       2 kind string required always
       3 name string required always
 

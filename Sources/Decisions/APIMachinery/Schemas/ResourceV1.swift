@@ -164,7 +164,7 @@ extension SchemaTexts {
 
     type DeviceToleration
       1 key string
-      2 operator string default="Equal" enum=Equal|Exists
+      2 operator string default="Equal" fill="Equal" enum=Equal|Exists
       3 value string
       4 effect string enum=NoExecute|NoSchedule|None
       5 tolerationSeconds ?int64

@@ -11,7 +11,7 @@ extension SchemaTexts {
       2 value int32 always
       3 globalDefault bool
       4 description string
-      5 preemptionPolicy ?string enum=Never|PreemptLowerPriority
+      5 preemptionPolicy ?string fill="PreemptLowerPriority" enum=Never|PreemptLowerPriority
 
     type PriorityClassList kind
       typemeta

@@ -27,17 +27,17 @@ extension SchemaTexts {
       2 items []CSIDriver required always
 
     type CSIDriverSpec
-      1 attachRequired ?bool
-      2 podInfoOnMount ?bool
-      3 volumeLifecycleModes []string list=set
-      4 storageCapacity ?bool
-      5 fsGroupPolicy ?string
+      1 attachRequired ?bool fill=true
+      2 podInfoOnMount ?bool fill=false
+      3 volumeLifecycleModes []string fill=["Persistent"] list=set
+      4 storageCapacity ?bool fill=false
+      5 fsGroupPolicy ?string fill="ReadWriteOnceWithFSType"
       6 tokenRequests []TokenRequest
-      7 requiresRepublish ?bool
-      8 seLinuxMount ?bool
+      7 requiresRepublish ?bool fill=false
+      8 seLinuxMount ?bool fill=false
       9 nodeAllocatableUpdatePeriodSeconds ?int64
       10 serviceAccountTokenInSecrets ?bool
-      11 preventPodSchedulingIfMissing ?bool
+      11 preventPodSchedulingIfMissing ?bool fill=false
 
     type CSINode kind
       typemeta
@@ -76,10 +76,10 @@ extension SchemaTexts {
       1 metadata meta/v1.ObjectMeta
       2 provisioner string required always
       3 parameters map[string]string
-      4 reclaimPolicy ?string enum=Delete|Recycle|Retain
+      4 reclaimPolicy ?string fill="Delete" enum=Delete|Recycle|Retain
       5 mountOptions []string
       6 allowVolumeExpansion ?bool
-      7 volumeBindingMode ?string enum=Immediate|WaitForFirstConsumer
+      7 volumeBindingMode ?string fill="Immediate" enum=Immediate|WaitForFirstConsumer
       8 allowedTopologies []core/v1.TopologySelectorTerm
 
     type StorageClassList kind

@@ -1,0 +1,34 @@
+import JSONCodec
+
+extension Defaulting {
+  static let otherRules: [String: Rule] = [
+    "core/v1.Namespace": { namespace in
+      let name = namespace["metadata"]["name"]
+      if !name.isEmpty { namespace["metadata"]["labels"]["kubernetes.io/metadata.name"] = name }
+    },
+    "core/v1.NodeStatus": { status in
+      if status["allocatable"].isNull { status["allocatable"] = status["capacity"] }
+    },
+    "core/v1.PersistentVolumeClaimSpec": { spec in
+      if spec["dataSourceRef"].isNull {
+        spec["dataSourceRef"] = spec["dataSource"]
+      } else if spec["dataSource"].isNull, spec["dataSourceRef"]["namespace"].isEmpty {
+        spec["dataSource"] = spec["dataSourceRef"]
+      }
+    },
+    "core/v1.LimitRangeItem": { item in
+      guard item["type"] == "Container" else { return }
+      for (name, value) in item["max"].object ?? JSONObject() { item["default"].fill(name, value) }
+      for (name, value) in item["default"].object ?? JSONObject() { item["defaultRequest"].fill(name, value) }
+      for (name, value) in item["min"].object ?? JSONObject() { item["defaultRequest"].fill(name, value) }
+    },
+    "networking/v1.NetworkPolicySpec": { spec in
+      guard spec["policyTypes"].isEmpty else { return }
+      spec["policyTypes"] = spec["egress"].isEmpty ? ["Ingress"] : ["Ingress", "Egress"]
+    },
+    "rbac/v1.Subject": { subject in
+      guard subject["apiGroup"].isEmpty, subject["kind"] == "User" || subject["kind"] == "Group" else { return }
+      subject["apiGroup"] = "rbac.authorization.k8s.io"
+    },
+  ]
+}

@@ -1,0 +1,99 @@
+import JSONCodec
+
+/// Everything that is wrong with an object that has been pruned and defaulted; empty where it may be stored.
+///
+/// `old` is the stored object on an update. With a `subresource` only what that subresource changes is looked at; `object` is then
+/// of the subresource's own kind for `binding`, `eviction`, `token` and `scale`.
+package func validate(_ object: JSON, old: JSON?, resource: ResourceInfo, subresource: String? = nil) -> [FieldError] {
+  var findings = Findings()
+  switch subresource {
+  case "binding":
+    let target = FieldPath("target")
+    if object["target"]["name"].isEmpty { findings.required(target / "name") }
+    findings.oneOf(object["target"]["kind"], target / "kind", ["Node", "<empty>"])
+    return findings.errors
+  case "scale":
+    if (object["spec"]["replicas"].int ?? 0) < 0 { findings.notNegative(object["spec"]["replicas"], FieldPath("spec.replicas")) }
+    return findings.errors
+  case "token":
+    let seconds = object["spec"]["expirationSeconds"]
+    if let value = seconds.int, value < 600 { findings.invalid(FieldPath("spec.expirationSeconds"), seconds, "may not specify a duration less than 10 minutes") }
+    if let value = seconds.int, value > 1 << 32 { findings.invalid(FieldPath("spec.expirationSeconds"), seconds, "may not specify a duration larger than 2^32 seconds") }
+    return findings.errors
+  case "eviction": return []
+  default: break
+  }
+  findings.metadata(object, old: old, resource: resource)
+  switch (resource.kind, subresource) {
+  case ("Pod", "ephemeralcontainers"): findings.ephemeralContainersUpdate(object, old: old ?? .null)
+  case ("Pod", "resize"): findings.resize(object, old: old ?? .null)
+  case (_, .some): break
+  default:
+    findings.spec(object, old: old, resource: resource)
+    if resource.kind != "Event" { findings.schemaRules(object, resource.type, .root, isRoot: true) }
+  }
+  return findings.errors
+}
+
+extension Findings {
+  /// The rules of a kind.
+  fileprivate mutating func spec(_ object: JSON, old: JSON?, resource: ResourceInfo) {
+    switch (resource.group, resource.kind) {
+    case ("", "Pod"): pod(object, old: old)
+    case ("", "Service"): service(object, old: old)
+    case ("", "ConfigMap"): configMap(object, old: old)
+    case ("", "Secret"): secret(object, old: old)
+    case ("", "Namespace"): break
+    case ("", "Node"): node(object, old: old)
+    case ("", "Event"), ("events.k8s.io", "Event"): event(object, old: old)
+    case ("", "ResourceQuota"): resourceQuota(object, old: old)
+    case ("", "LimitRange"): limitRange(object)
+    case ("", "PersistentVolume"): persistentVolume(object, old: old)
+    case ("", "PersistentVolumeClaim"): persistentVolumeClaim(object, old: old)
+    case ("", "ReplicationController"): replicationController(object)
+    case ("", "PodTemplate"): template(object["template"], FieldPath("template"), restartPolicies: ["Always", "OnFailure", "Never"])
+    case ("apps", "Deployment"): deployment(object, old: old)
+    case ("apps", "ReplicaSet"): replicaSet(object, old: old)
+    case ("apps", "DaemonSet"): daemonSet(object, old: old)
+    case ("apps", "StatefulSet"): statefulSet(object, old: old)
+    case ("batch", "Job"): job(object, old: old)
+    case ("batch", "CronJob"): cronJob(object)
+    case ("coordination.k8s.io", "Lease"): lease(object)
+    case ("discovery.k8s.io", "EndpointSlice"): endpointSlice(object, old: old)
+    case ("policy", "PodDisruptionBudget"): podDisruptionBudget(object)
+    case ("rbac.authorization.k8s.io", _): rbac(object, old: old, kind: resource.kind)
+    case ("scheduling.k8s.io", "PriorityClass"): priorityClass(object, old: old)
+    case ("networking.k8s.io", "NetworkPolicy"): networkPolicy(object)
+    case ("storage.k8s.io", "StorageClass"): storageClass(object, old: old)
+    default: break
+    }
+  }
+
+  /// Required texts and known values as the schema text says, where no rule of the kind has said more already.
+  fileprivate mutating func schemaRules(_ object: JSON, _ type: SchemaType, _ path: FieldPath, isRoot: Bool = false) {
+    for field in type.fields {
+      if isRoot, ["metadata", "status", "kind", "apiVersion"].contains(field.name) { continue }
+      let value = object[field.name]
+      switch field.value {
+      case .string:
+        if value.isEmpty {
+          let mayBeEmpty = field.name == "value" || type.packageName == "meta/v1"
+          if field.isRequired, !mayBeEmpty, !hasError(at: path / field.name) { required(path / field.name) }
+        } else if !field.enumValues.isEmpty, !field.enumValues.contains(value.string ?? ""), !hasError(at: path / field.name) {
+          notSupported(path / field.name, value, field.enumValues)
+        }
+      case .list(.string) where !field.enumValues.isEmpty:
+        for (i, item) in value.items.enumerated() where !field.enumValues.contains(item.string ?? "") {
+          let at = (path / field.name)[i]
+          if !hasError(at: at) { notSupported(at, item, field.enumValues) }
+        }
+      case .object(let inner):
+        if value.object != nil, inner.packageName != "meta/v1" { schemaRules(value, inner, path / field.name) }
+      case .list(.object(let inner)):
+        if inner.packageName == "meta/v1" { continue }
+        for (i, item) in value.items.enumerated() { schemaRules(item, inner, (path / field.name)[i]) }
+      default: break
+      }
+    }
+  }
+}
