@@ -73,19 +73,19 @@ let storageAndTransport: [Target] = [
 ]
 
 let node: [Target] = [
-  room("Node", "ContainerImages", ["OCISpec", "JSONCodec", "LinuxKernel", "CArchive", systemPackage, httpClient, crypto, nioCore, log]),
+  room("Node", "ContainerImages", ["OCISpec", "JSONCodec", "LinuxKernel", "CLinux", "CArchive", systemPackage, httpClient, crypto, nioCore, nioHTTP1, nioSSL, log]),
   room("Node", "ContainerRuntime", ["LinuxKernel", "CgroupV2", "OverlayMounts", "CLinux", "CSeccomp", "JSONCodec", systemPackage, log]),
   room("Node", "PodNetwork", ["LinuxKernel", "Netlink", "NFTables", "JSONCodec", systemPackage, log]),
   room("Node", "Kubelet", [
     "KubernetesAPI", "JSONCodec", "PodLifecycle", "KubernetesClient", "ContainerRuntime", "ContainerImages", "PodNetwork",
-    "HTTPServing", "RemoteStreams", "LinuxKernel", "CgroupV2", "OverlayMounts", "OCISpec", systemPackage, httpClient, nioCore, nioPosix, nioHTTP1, nioSSL, yams, log,
+    "HTTPServing", "RemoteStreams", "LinuxKernel", "CLinux", "CgroupV2", "OverlayMounts", "OCISpec", systemPackage, httpClient, nioCore, nioPosix, nioHTTP1, nioHTTP2, nioSSL, yams, log,
   ]),
 ]
 
 let controlPlane: [Target] = [
   room("ControlPlane", "APIServer", [
     "KubernetesAPI", "JSONCodec", "APIMachinery", "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams",
-    nioCore, nioPosix, nioHTTP1, nioSSL, nioHTTP2, x509, crypto, yams, log,
+    nioCore, nioPosix, nioHTTP1, nioSSL, nioHTTP2, httpClient, x509, crypto, yams, log, systemPackage,
   ]),
   room("ControlPlane", "Scheduler", ["KubernetesAPI", "JSONCodec", "Scheduling", "KubernetesClient", log]),
 ]
@@ -94,11 +94,17 @@ let executables: [Target] = [
   .executableTarget(
     name: "swiftlet",
     dependencies: [
-      "APIServer", "Scheduler", "Kubelet", "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
+      "APIServer", "Scheduler", "KubernetesClient",
       "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "HTTPServing", "JSONCodec", "KubernetesAPI", "CLinux",
       systemPackage, arguments, log, nioCore, nioPosix, x509, crypto,
     ],
     path: "Sources/Executables/swiftlet", swiftSettings: swiftSettings)
+]
+
+let networkTests: [Target] = [
+  tests("NFTablesTests", ["NFTables"]),
+  tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),
+  tests("PodNetworkTests", ["PodNetwork", "Netlink", "NFTables", "LinuxKernel", systemPackage]),
 ]
 
 let package = Package(
@@ -116,5 +122,5 @@ let package = Package(
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
-  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables
+  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + networkTests
 )
