@@ -107,6 +107,10 @@ let networkTests: [Target] = [
   tests("PodNetworkTests", ["PodNetwork", "Netlink", "NFTables", "LinuxKernel", systemPackage]),
 ]
 
+let decisionTests: [Target] = [
+  tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"])
+]
+
 let package = Package(
   name: "swiftlet",
   dependencies: [
@@ -122,5 +126,5 @@ let package = Package(
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
-  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + networkTests
+  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + networkTests + decisionTests
 )

@@ -455,15 +455,26 @@ private func container(_ more: String) -> String { #"{"containers":[{"name":"c",
   }
 
   @Test func subresourcesOfTheirOwnKind() {
+    func paths(_ object: JSON, _ resource: ResourceInfo, _ subresource: String) -> [String] {
+      validate(object, old: nil, resource: resource, subresource: subresource).map(\.path)
+    }
     let pods = registered("pods")
-    #expect(validate(["target": .object(JSONObject())], old: nil, resource: pods, subresource: "binding").map(\.path) == ["target.name"])
-    #expect(validate(["target": ["name": "n", "kind": "Node"]], old: nil, resource: pods, subresource: "binding") == [])
+    #expect(paths(["kind": "Binding", "target": .object(JSONObject())], pods, "binding") == ["target.name"])
+    #expect(paths(["kind": "Binding", "target": ["name": "n", "kind": "Node"]], pods, "binding") == [])
+    #expect(paths(["kind": "Scale", "spec": ["replicas": -1]], registered("deployments", "apps"), "scale") == ["spec.replicas"])
     #expect(
-      validate(["spec": ["replicas": -1]], old: nil, resource: registered("deployments", "apps"), subresource: "scale").map(\.path) == [
-        "spec.replicas"
+      paths(["kind": "TokenRequest", "spec": ["expirationSeconds": 10]], registered("serviceaccounts"), "token") == [
+        "spec.expirationSeconds"
       ])
-    #expect(
-      validate(["spec": ["expirationSeconds": 10]], old: nil, resource: registered("serviceaccounts"), subresource: "token").count == 1)
+  }
+
+  /// The server binds a pod by changing it, which an ordinary update may not.
+  @Test func aPodIsBoundByItsSubresource() {
+    let pod: JSON = ["kind": "Pod", "metadata": ["name": "a", "namespace": "n"], "spec": ["containers": [["name": "c", "image": "a"]]]]
+    var bound = pod
+    bound["spec"]["nodeName"] = "node"
+    #expect(validate(bound, old: pod, resource: registered("pods"), subresource: "binding") == [])
+    #expect(validate(bound, old: pod, resource: registered("pods")).map(\.path).contains("spec"))
   }
 
   @Test(arguments: [
