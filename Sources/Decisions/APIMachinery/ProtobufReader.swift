@@ -14,7 +14,12 @@ package struct ProtobufError: Error, CustomStringConvertible, Equatable {
 
 /// Reads the wire format of protobuf (protobuf.dev, Encoding) from a piece of a buffer.
 struct ProtobufReader {
-  enum Wire: UInt8 { case varint = 0, fixed64 = 1, bytes = 2, fixed32 = 5 }
+  enum Wire: UInt8 {
+    case varint = 0
+    case fixed64 = 1
+    case bytes = 2
+    case fixed32 = 5
+  }
 
   let bytes: UnsafeRawBufferPointer
   private var at: Int

@@ -155,7 +155,8 @@ private struct Pruner {
     guard let text = json.string else { throw wrongType(json, "string") }
     guard let moment = Timestamp(rfc3339: text) else {
       throw SchemaError(
-        message: "parsing time \(JSON.string(text).text()) as \"2006-01-02T15:04:05Z07:00\": cannot parse \(JSON.string(text).text()) as \"2006\"")
+        message:
+          "parsing time \(JSON.string(text).text()) as \"2006-01-02T15:04:05Z07:00\": cannot parse \(JSON.string(text).text()) as \"2006\"")
     }
     return moment
   }
@@ -163,7 +164,9 @@ private struct Pruner {
   /// Go tells the first byte that cannot be.
   private static func badBase64(_ text: String) -> String {
     let bytes = Array(text.utf8)
-    let isWord: (UInt8) -> Bool = { $0 &- 0x30 < 10 || $0 &- 0x41 < 26 || $0 &- 0x61 < 26 || $0 == 0x2B || $0 == 0x2F || $0 == 10 || $0 == 13 }
+    let isWord: (UInt8) -> Bool = {
+      $0 &- 0x30 < 10 || $0 &- 0x41 < 26 || $0 &- 0x61 < 26 || $0 == 0x2B || $0 == 0x2F || $0 == 10 || $0 == 13
+    }
     let at = bytes.firstIndex { !isWord($0) && $0 != UInt8(ascii: "=") } ?? bytes.count
     return "illegal base64 data at input byte \(at == bytes.count ? at / 4 * 4 : at)"
   }

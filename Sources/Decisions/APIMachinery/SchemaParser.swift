@@ -181,7 +181,7 @@ extension SchemaField {
       case "fill": fill = try? JSON.parse(String(argument))
       case "default":
         hasDefault = true
-        defaultValue = argument == "none" ? nil : try? JSON.parse(String(argument))
+        if argument != "none" { defaultValue = try? JSON.parse(String(argument)) }
       default: preconditionFailure("schema text of \(package): field \(words[1]) has the unknown word \(word)")
       }
     }

@@ -143,6 +143,7 @@ extension PodWorker {
 
   func containerEnded(_ name: String, _ id: String, _ exit: ContainerExit) {
     observed[name].run?.state = .exited(exit)
+    for waiter in exitWaiters.removeValue(forKey: id) ?? [] { waiter.finish() }
     if case .killing = observed[name].operation { observed[name].operation = nil }
     if observed[name].operation == .starting {
       // Its postStart hook is still at work: there is nothing left to hook on.

@@ -39,6 +39,8 @@ actor PodWorker {
   var killTimers: [String: Task<Void, Never>] = [:]
   /// Exits that the runtime told before the start returned, by container id.
   var earlyExits: [String: ContainerState] = [:]
+  /// Those who wait for the end of a run, by container id.
+  var exitWaiters: [String: [AsyncStream<Void>.Continuation]] = [:]
   var probes: [String: [ProbeKind: ProbeMachine]] = [:]
   var probing: [String: Task<Void, Never>] = [:]
 

@@ -8,7 +8,9 @@ extension Findings {
     }
     for field in ["minAvailable", "maxUnavailable"] {
       countOrPercent(spec[field], FieldPath("spec") / field)
-      if let text = spec[field].string, let value = Int(text.dropLast()), value > 100 { invalid(FieldPath("spec") / field, spec[field], "must not be greater than 100%") }
+      if let text = spec[field].string, let value = Int(text.dropLast()), value > 100 {
+        invalid(FieldPath("spec") / field, spec[field], "must not be greater than 100%")
+      }
     }
     labelSelector(spec["selector"], FieldPath("spec.selector"))
   }
@@ -17,13 +19,17 @@ extension Findings {
     let name = priority["metadata"]["name"].string ?? ""
     let isSystem = ["system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000]
     if name.hasPrefix("system-"), isSystem[name] != priority["value"].int {
-      forbidden(FieldPath("metadata.name"), "priority class names with 'system-' prefix are reserved for system use only. error: the name is not known or its value differs")
+      forbidden(
+        FieldPath("metadata.name"),
+        "priority class names with 'system-' prefix are reserved for system use only. error: the name is not known or its value differs")
     } else if !name.hasPrefix("system-"), (priority["value"].int ?? 0) > 1_000_000_000 {
       forbidden(FieldPath("value"), "maximum allowed value of a user defined priority is 1000000000")
     }
     guard let old else { return }
     if (priority["value"].int ?? 0) != (old["value"].int ?? 0) { forbidden(FieldPath("value"), "may not be changed in an update.") }
-    if priority["preemptionPolicy"] != old["preemptionPolicy"] { immutable(priority["preemptionPolicy"], old["preemptionPolicy"], FieldPath("preemptionPolicy")) }
+    if priority["preemptionPolicy"] != old["preemptionPolicy"] {
+      immutable(priority["preemptionPolicy"], old["preemptionPolicy"], FieldPath("preemptionPolicy"))
+    }
   }
 
   mutating func rbac(_ object: JSON, old: JSON?, kind: String) {
@@ -33,11 +39,17 @@ extension Findings {
       return
     }
     let role = object["roleRef"]
-    if role["apiGroup"] != "rbac.authorization.k8s.io" { notSupported(FieldPath("roleRef.apiGroup"), role["apiGroup"], ["rbac.authorization.k8s.io"]) }
+    if role["apiGroup"] != "rbac.authorization.k8s.io" {
+      notSupported(FieldPath("roleRef.apiGroup"), role["apiGroup"], ["rbac.authorization.k8s.io"])
+    }
     let kinds = kind == "RoleBinding" ? ["Role", "ClusterRole"] : ["ClusterRole"]
-    if !kinds.contains(role["kind"].string ?? "") { notSupported(FieldPath("roleRef.kind"), role["kind"].isNull ? "" : role["kind"], kinds) }
+    if !kinds.contains(role["kind"].string ?? "") {
+      notSupported(FieldPath("roleRef.kind"), role["kind"].isNull ? "" : role["kind"], kinds)
+    }
     requiredText(role["name"], FieldPath("roleRef.name"), NameProblems.pathSegment)
-    for (i, subject) in object["subjects"].items.enumerated() { self.subject(subject, FieldPath("subjects")[i], isNamespaced: kind == "RoleBinding") }
+    for (i, subject) in object["subjects"].items.enumerated() {
+      self.subject(subject, FieldPath("subjects")[i], isNamespaced: kind == "RoleBinding")
+    }
     if let old, role != old["roleRef"] { invalid(FieldPath("roleRef"), role, "cannot change roleRef") }
   }
 
@@ -68,7 +80,9 @@ extension Findings {
       if !subject["apiGroup"].isEmpty { notSupported(path / "apiGroup", subject["apiGroup"], [""]) }
       if !isNamespaced, subject["namespace"].isEmpty { required(path / "namespace") }
     case "User", "Group":
-      if subject["apiGroup"] != "rbac.authorization.k8s.io" { notSupported(path / "apiGroup", subject["apiGroup"], ["rbac.authorization.k8s.io"]) }
+      if subject["apiGroup"] != "rbac.authorization.k8s.io" {
+        notSupported(path / "apiGroup", subject["apiGroup"], ["rbac.authorization.k8s.io"])
+      }
     default: notSupported(path / "kind", subject["kind"].isNull ? "" : subject["kind"], ["ServiceAccount", "User", "Group"])
     }
   }
@@ -97,8 +111,11 @@ extension Findings {
     }
     portOrName(port["port"], path / "port")
     guard let end = port["endPort"].int else { return }
-    if port["port"].string != nil { invalid(path / "endPort", .int(Int64(end)), "may not be specified when `port` is non-numeric") }
-    else if end < port["port"].int ?? 0 { invalid(path / "endPort", .int(Int64(port["port"].int ?? 0)), "must be greater than or equal to `port`") }
+    if port["port"].string != nil {
+      invalid(path / "endPort", .int(Int64(end)), "may not be specified when `port` is non-numeric")
+    } else if end < port["port"].int ?? 0 {
+      invalid(path / "endPort", .int(Int64(port["port"].int ?? 0)), "must be greater than or equal to `port`")
+    }
     range(port["endPort"], path / "endPort", 1...65_535)
   }
 
@@ -108,8 +125,11 @@ extension Findings {
     labelSelector(peer["namespaceSelector"], path / "namespaceSelector")
     if !peer["ipBlock"].isNull {
       let cidr = peer["ipBlock"]["cidr"]
-      if cidr.isEmpty { required(path / "ipBlock" / "cidr") }
-      else if !IPAddresses.isCIDR(cidr.string ?? "") { invalid(path / "ipBlock" / "cidr", cidr, IPAddresses.cidrProblem) }
+      if cidr.isEmpty {
+        required(path / "ipBlock" / "cidr")
+      } else if !IPAddresses.isCIDR(cidr.string ?? "") {
+        invalid(path / "ipBlock" / "cidr", cidr, IPAddresses.cidrProblem)
+      }
       for (i, except) in peer["ipBlock"]["except"].items.enumerated() where !IPAddresses.isCIDR(except.string ?? "") {
         invalid((path / "ipBlock" / "except")[i], except, IPAddresses.cidrProblem)
       }
