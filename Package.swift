@@ -102,15 +102,20 @@ let executables: [Target] = [
     path: "Sources/Executables/swiftlet", swiftSettings: swiftSettings)
 ]
 
-let networkTests: [Target] = [
+// Tests sit beside what they test: one target for each room.
+let roomTests: [Target] = [
+  tests("JSONCodecTests", ["JSONCodec"]),
+  tests("KubernetesAPITests", ["KubernetesAPI", "JSONCodec"]),
+  tests("SchedulingTests", ["Scheduling", "KubernetesAPI", "JSONCodec"]),
+  tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"]),
+  tests("PodLifecycleTests", ["PodLifecycle", "KubernetesAPI", "JSONCodec"]),
   tests("RevisionStoreTests", ["RevisionStore"]),
   tests("NFTablesTests", ["NFTables"]),
   tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),
   tests("PodNetworkTests", ["PodNetwork", "Netlink", "NFTables", "LinuxKernel", systemPackage]),
-]
-
-let decisionTests: [Target] = [
-  tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"])
+  tests("HTTPServingTests", ["HTTPServing", nioCore, nioPosix, nioHTTP1, nioSSL]),
+  tests("RemoteStreamsTests", ["RemoteStreams", "HTTPServing", "JSONCodec", "CZlib", nioCore, nioPosix, nioHTTP1, nioEmbedded]),
+  tests("ContainerImagesTests", ["ContainerImages", "OCISpec", "JSONCodec", "LinuxKernel", systemPackage, nioCore, nioPosix, nioHTTP1, crypto]),
 ]
 
 let package = Package(
@@ -128,5 +133,5 @@ let package = Package(
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
-  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + networkTests + decisionTests
+  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + roomTests
 )
