@@ -113,6 +113,14 @@ let decisionTests: [Target] = [
   tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"])
 ]
 
+let kubeletTests: [Target] = [
+  tests("PodLifecycleTests", ["PodLifecycle", "KubernetesAPI", "JSONCodec"]),
+  tests("KubeletTests", [
+    "Kubelet", "PodLifecycle", "KubernetesAPI", "JSONCodec", "KubernetesClient", "ContainerRuntime", "ContainerImages", "PodNetwork",
+    "OCISpec", "LinuxKernel", "APIServer", "RevisionStore", systemPackage, nioCore, nioPosix, nioHTTP1, nioHTTP2, log,
+  ]),
+]
+
 let package = Package(
   name: "swiftlet",
   dependencies: [
@@ -128,5 +136,5 @@ let package = Package(
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
-  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + networkTests + decisionTests
+  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + networkTests + kubeletTests + decisionTests
 )
