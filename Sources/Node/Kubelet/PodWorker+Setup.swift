@@ -54,7 +54,7 @@ extension PodWorker {
     if pod.spec.hostNetwork { return services.configuration.addresses }
     do {
       let netns = try services.runtime.networkNamespace(of: uid)
-      return [try await services.network.attach(sandbox: uid, netns: netns.rawValue, hostPorts: hostPorts(of: pod)).ip]
+      return try await services.network.attach(sandbox: uid, netns: netns.rawValue, hostPorts: hostPorts(of: pod))
     } catch {
       try? await services.runtime.removeSandbox(uid)
       try? await services.network.detach(sandbox: uid)
