@@ -33,6 +33,7 @@ let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl
 let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
 let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let grdbSQLite: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swift")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
@@ -66,7 +67,7 @@ let kernel: [Target] = [
 ]
 
 let storageAndTransport: [Target] = [
-  room("Storage", "RevisionStore", [grdb, log]),
+  room("Storage", "RevisionStore", [grdb, grdbSQLite, log]),
   room("Transport", "HTTPServing", [nioCore, nioPosix, nioHTTP1, nioHTTP2, nioSSL, log]),
   room("Transport", "RemoteStreams", ["JSONCodec", "CZlib", "HTTPServing", nioCore, nioPosix, nioHTTP1, nioWebSocket, log]),
   room("Client", "KubernetesClient", ["KubernetesAPI", "JSONCodec", httpClient, nioCore, nioSSL, nioFoundationEssentials, yams, log]),
@@ -101,14 +102,20 @@ let executables: [Target] = [
     path: "Sources/Executables/swiftlet", swiftSettings: swiftSettings)
 ]
 
-let networkTests: [Target] = [
+// Tests sit beside what they test: one target for each room.
+let roomTests: [Target] = [
+  tests("JSONCodecTests", ["JSONCodec"]),
+  tests("KubernetesAPITests", ["KubernetesAPI", "JSONCodec"]),
+  tests("SchedulingTests", ["Scheduling", "KubernetesAPI", "JSONCodec"]),
+  tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"]),
+  tests("PodLifecycleTests", ["PodLifecycle", "KubernetesAPI", "JSONCodec"]),
+  tests("RevisionStoreTests", ["RevisionStore"]),
   tests("NFTablesTests", ["NFTables"]),
   tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),
   tests("PodNetworkTests", ["PodNetwork", "Netlink", "NFTables", "LinuxKernel", systemPackage]),
-]
-
-let decisionTests: [Target] = [
-  tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"])
+  tests("HTTPServingTests", ["HTTPServing", nioCore, nioPosix, nioHTTP1, nioSSL]),
+  tests("RemoteStreamsTests", ["RemoteStreams", "HTTPServing", "JSONCodec", "CZlib", nioCore, nioPosix, nioHTTP1, nioEmbedded]),
+  tests("ContainerImagesTests", ["ContainerImages", "OCISpec", "JSONCodec", "LinuxKernel", systemPackage, nioCore, nioPosix, nioHTTP1, crypto]),
 ]
 
 let package = Package(
@@ -126,5 +133,5 @@ let package = Package(
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
-  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + networkTests + decisionTests
+  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + roomTests
 )

@@ -134,9 +134,7 @@ extension PodWorker {
     observed.sandbox = .none
     for (_, seen) in observed.containers {
       for run in [seen.run, seen.previousRun] {
-        guard let id = run?.id else { continue }
-        let images = services.images.images
-        Task { await images.release(container: id) }
+        if let id = run?.id, !id.isEmpty { release(id) }
       }
     }
     if ends { observed.volumes = .unprepared }
