@@ -60,7 +60,7 @@ let decisions: [Target] = [
 
 let kernel: [Target] = [
   room("Kernel", "LinuxKernel", ["CLinux", systemPackage]),
-  room("Kernel", "CgroupV2", ["LinuxKernel", systemPackage]),
+  room("Kernel", "CgroupV2", ["LinuxKernel", "CLinux", systemPackage]),
   room("Kernel", "Netlink", ["LinuxKernel", "CLinux", "NFTables", systemPackage]),
   room("Kernel", "OverlayMounts", ["LinuxKernel", "CLinux", systemPackage]),
 ]
@@ -101,6 +101,17 @@ let executables: [Target] = [
     path: "Sources/Executables/swiftlet", swiftSettings: swiftSettings)
 ]
 
+let runtimeTests: [Target] = [
+  tests("CgroupV2Tests", ["CgroupV2", "LinuxKernel", systemPackage]),
+  tests("ContainerRuntimeTests", ["ContainerRuntime", "CgroupV2", "OverlayMounts", "LinuxKernel", "JSONCodec", systemPackage]),
+]
+
+let benchmarks: [Target] = [
+  .executableTarget(
+    name: "ContainerStart", dependencies: ["ContainerRuntime", "LinuxKernel", "JSONCodec", systemPackage],
+    path: "Benchmarks/ContainerStart", swiftSettings: swiftSettings)
+]
+
 let package = Package(
   name: "swiftlet",
   dependencies: [
@@ -116,5 +127,5 @@ let package = Package(
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
-  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables
+  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + runtimeTests + benchmarks
 )
