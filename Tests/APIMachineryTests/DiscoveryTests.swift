@@ -104,6 +104,33 @@ import Testing
     #expect(document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments"]["post"].object != nil)
   }
 
+  /// Reads the messages at a path of field numbers.
+  private func messages(_ bytes: [UInt8], _ path: [Int]) throws -> [[UInt8]] {
+    guard let number = path.first else { return [bytes] }
+    var inner: [[UInt8]] = []
+    try bytes.withUnsafeBytes { buffer in
+      var reader = ProtobufReader(buffer)
+      while !reader.isAtEnd {
+        let (found, wire) = try reader.tag()
+        if found == number, wire == .bytes { inner.append(Array(try reader.message().content)) } else { try reader.skip(wire) }
+      }
+    }
+    return try inner.flatMap { try messages($0, Array(path.dropFirst())) }
+  }
+
+  @Test func versionTwoAsProtobufHoldsTheSame() throws {
+    let bytes = openAPI.openAPIV2Protobuf().bytes
+    let document = try JSON.parse(openAPI.openAPIV2Document().bytes)
+    func texts(_ path: [Int]) throws -> [String] { try messages(bytes, path).map { String(decoding: $0, as: UTF8.self) } }
+    #expect(try texts([1]) == ["2.0"])
+    #expect(try texts([8, 2, 1]) == document["paths"].object?.keys)
+    #expect(try texts([9, 1, 1]) == document["definitions"].object?.keys)
+    // Names of the query parameters of all PATCH operations, which is where kubectl looks for fieldValidation.
+    #expect(try texts([8, 2, 2, 8, 8, 1, 2, 3, 4]).contains("fieldValidation"))
+    #expect(try texts([8, 2, 2, 8, 13, 2, 2]).contains("{\"group\":\"\",\"version\":\"v1\",\"kind\":\"Pod\"}\n"))
+    #expect(try texts([9, 1, 2, 25, 1, 2, 31, 2, 2]).contains("\"merge\"\n"))
+  }
+
   @Test func selectorsSeeFieldsAndTheirDefaults() {
     let pods = registered("pods")
     let pod: JSON = [

@@ -381,10 +381,15 @@ private func container(_ more: String) -> String { #"{"containers":[{"name":"c",
         "ingresses", "networking.k8s.io",
         #"{"spec":{"rules":[{"http":{"paths":[{"path":"/","pathType":"Odd","backend":{"service":{"name":""}}}]}}]}}"#,
         [
-          #"spec.rules[0].http.paths[0].pathType: Unsupported value: "Odd": supported values: "Exact", "ImplementationSpecific", "Prefix""#,
           "spec.rules[0].http.paths[0].backend.service.name: Required value",
+          "spec.rules[0].http.paths[0].backend: Required value: port name or number is required",
+          #"spec.rules[0].http.paths[0].pathType: Unsupported value: "Odd": supported values: "Exact", "ImplementationSpecific", "Prefix""#,
         ]
       ),
+      (
+        "ingresses", "networking.k8s.io", #"{"spec":{}}"#, ["spec: Invalid value: {}: either `defaultBackend` or `rules` must be specified"]
+      ),
+      ("ingresses", "networking.k8s.io", #"{"spec":{"defaultBackend":{"service":{"name":"a","port":{"number":80}}}}}"#, []),
     ] as [(String, String, String, [String])])
   func otherKindsAreChecked(_ plural: String, _ group: String, _ text: String, _ expected: [String]) throws {
     #expect(try problems(plural, group, text) == expected)
@@ -455,15 +460,26 @@ private func container(_ more: String) -> String { #"{"containers":[{"name":"c",
   }
 
   @Test func subresourcesOfTheirOwnKind() {
+    func paths(_ object: JSON, _ resource: ResourceInfo, _ subresource: String) -> [String] {
+      validate(object, old: nil, resource: resource, subresource: subresource).map(\.path)
+    }
     let pods = registered("pods")
-    #expect(validate(["target": .object(JSONObject())], old: nil, resource: pods, subresource: "binding").map(\.path) == ["target.name"])
-    #expect(validate(["target": ["name": "n", "kind": "Node"]], old: nil, resource: pods, subresource: "binding") == [])
+    #expect(paths(["kind": "Binding", "target": .object(JSONObject())], pods, "binding") == ["target.name"])
+    #expect(paths(["kind": "Binding", "target": ["name": "n", "kind": "Node"]], pods, "binding") == [])
+    #expect(paths(["kind": "Scale", "spec": ["replicas": -1]], registered("deployments", "apps"), "scale") == ["spec.replicas"])
     #expect(
-      validate(["spec": ["replicas": -1]], old: nil, resource: registered("deployments", "apps"), subresource: "scale").map(\.path) == [
-        "spec.replicas"
+      paths(["kind": "TokenRequest", "spec": ["expirationSeconds": 10]], registered("serviceaccounts"), "token") == [
+        "spec.expirationSeconds"
       ])
-    #expect(
-      validate(["spec": ["expirationSeconds": 10]], old: nil, resource: registered("serviceaccounts"), subresource: "token").count == 1)
+  }
+
+  /// The server binds a pod by changing it, which an ordinary update may not.
+  @Test func aPodIsBoundByItsSubresource() {
+    let pod: JSON = ["kind": "Pod", "metadata": ["name": "a", "namespace": "n"], "spec": ["containers": [["name": "c", "image": "a"]]]]
+    var bound = pod
+    bound["spec"]["nodeName"] = "node"
+    #expect(validate(bound, old: pod, resource: registered("pods"), subresource: "binding") == [])
+    #expect(validate(bound, old: pod, resource: registered("pods")).map(\.path).contains("spec"))
   }
 
   @Test(arguments: [

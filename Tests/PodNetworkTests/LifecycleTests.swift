@@ -72,6 +72,20 @@ struct LifecycleTests {
     try network.remove()
   }
 
+  @Test("a sandbox that is attached again at once gets a new address on a new link")
+  func attachedAgain() async throws {
+    let cluster = try Cluster()
+    let network = try cluster.network()
+    let pod = try Machine()
+    let first = try await network.attach(sandbox: "one", netns: pod.namespace)
+    try await network.detach(sandbox: "one")
+    let second = try await network.attach(sandbox: "one", netns: pod.namespace)
+    #expect(second.ip != first.ip)
+    #expect(try cluster.hostEnds() == [second.hostInterface])
+    #expect(try cluster.node.call(second.ip, 80, server: pod) == "192.0.2.1")
+    try network.remove()
+  }
+
   @Test("a host end whose namespace lives on is deleted when patience ends")
   func overdue() async throws {
     let cluster = try Cluster()

@@ -8,13 +8,15 @@ import SystemPackage
 
 /// Makes TCP connections that begin inside a pod's network namespace.
 enum NamespaceSocket {
+  /// CLONE_NEWNET (clone(2)), which Swift's view of glibc lacks.
+  private static let networkNamespace: Int32 = 0x4000_0000
   static let connectMillisecondsMax: Int32 = 10_000
 
   /// A socket connected to `port` on the namespace's loopback, by IPv4 or else by IPv6. Runs on a thread of its own, which
   /// enters the namespace and ends there; a socket stays in the namespace where it was made.
   static func connect(namespace: SharedDescriptor, port: UInt16) async throws -> SharedDescriptor {
     try await onOwnThread {
-      try KernelError.check("setns", "network namespace", cl_setns(namespace.rawValue, CLONE_NEWNET))
+      try KernelError.check("setns", "network namespace", cl_setns(namespace.rawValue, networkNamespace))
       do { return try connect(AF_INET, port) } catch let error as KernelError where error.errno == .connectionRefused {
         do { return try connect(AF_INET6, port) } catch { throw error }
       }

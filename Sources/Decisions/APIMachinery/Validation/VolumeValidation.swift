@@ -120,13 +120,7 @@ extension Findings {
           if !file["path"].isEmpty, !isNew(file["path"]) { invalid(path, file["path"], "conflicting duplicate paths") }
         }
       case "serviceAccountToken":
-        let seconds = inner["expirationSeconds"]
-        if let value = seconds.int, value < 600 {
-          invalid(at / kind / "expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
-        }
-        if let value = seconds.int, value > 1 << 32 {
-          invalid(at / kind / "expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds")
-        }
+        lifetime(inner["expirationSeconds"], at / kind / "expirationSeconds")
         requiredText(inner["path"], at / kind / "path")
         if !inner["path"].isEmpty, !isNew(inner["path"]) { invalid(path, inner["path"], "conflicting duplicate paths") }
       default: break
