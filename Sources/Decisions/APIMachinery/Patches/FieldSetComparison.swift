@@ -91,6 +91,8 @@ struct FieldComparison {
     return result
   }
 
+  var isEmpty: Bool { added.isEmpty && modified.isEmpty && removed.isEmpty }
+
   func excluding(_ ignored: FieldSet) -> FieldComparison {
     guard !ignored.isEmpty else { return self }
     var result = self
