@@ -33,6 +33,7 @@ let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl
 let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
 let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let grdbSQLite: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swift")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
@@ -66,26 +67,26 @@ let kernel: [Target] = [
 ]
 
 let storageAndTransport: [Target] = [
-  room("Storage", "RevisionStore", [grdb, log]),
+  room("Storage", "RevisionStore", [grdb, grdbSQLite, log]),
   room("Transport", "HTTPServing", [nioCore, nioPosix, nioHTTP1, nioHTTP2, nioSSL, log]),
   room("Transport", "RemoteStreams", ["JSONCodec", "CZlib", "HTTPServing", nioCore, nioPosix, nioHTTP1, nioWebSocket, log]),
   room("Client", "KubernetesClient", ["KubernetesAPI", "JSONCodec", httpClient, nioCore, nioSSL, nioFoundationEssentials, yams, log]),
 ]
 
 let node: [Target] = [
-  room("Node", "ContainerImages", ["OCISpec", "JSONCodec", "LinuxKernel", "CArchive", systemPackage, httpClient, crypto, nioCore, log]),
+  room("Node", "ContainerImages", ["OCISpec", "JSONCodec", "LinuxKernel", "CLinux", "CArchive", systemPackage, httpClient, crypto, nioCore, nioHTTP1, nioSSL, log]),
   room("Node", "ContainerRuntime", ["LinuxKernel", "CgroupV2", "OverlayMounts", "CLinux", "CSeccomp", "JSONCodec", systemPackage, log]),
   room("Node", "PodNetwork", ["LinuxKernel", "Netlink", "NFTables", "JSONCodec", systemPackage, log]),
   room("Node", "Kubelet", [
     "KubernetesAPI", "JSONCodec", "PodLifecycle", "KubernetesClient", "ContainerRuntime", "ContainerImages", "PodNetwork",
-    "HTTPServing", "RemoteStreams", "LinuxKernel", "CgroupV2", "OverlayMounts", "OCISpec", systemPackage, httpClient, nioCore, nioPosix, nioHTTP1, nioSSL, yams, log,
+    "HTTPServing", "RemoteStreams", "LinuxKernel", "CLinux", "CgroupV2", "OverlayMounts", "OCISpec", systemPackage, httpClient, nioCore, nioPosix, nioHTTP1, nioHTTP2, nioSSL, yams, log,
   ]),
 ]
 
 let controlPlane: [Target] = [
   room("ControlPlane", "APIServer", [
     "KubernetesAPI", "JSONCodec", "APIMachinery", "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams",
-    nioCore, nioPosix, nioHTTP1, nioSSL, nioHTTP2, x509, crypto, yams, log,
+    nioCore, nioPosix, nioHTTP1, nioSSL, nioHTTP2, httpClient, x509, crypto, yams, log, systemPackage,
   ]),
   room("ControlPlane", "Scheduler", ["KubernetesAPI", "JSONCodec", "Scheduling", "KubernetesClient", log]),
 ]
@@ -94,11 +95,27 @@ let executables: [Target] = [
   .executableTarget(
     name: "swiftlet",
     dependencies: [
-      "APIServer", "Scheduler", "Kubelet", "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
+      "APIServer", "Scheduler", "KubernetesClient",
       "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "HTTPServing", "JSONCodec", "KubernetesAPI", "CLinux",
       systemPackage, arguments, log, nioCore, nioPosix, x509, crypto,
     ],
     path: "Sources/Executables/swiftlet", swiftSettings: swiftSettings)
+]
+
+// Tests sit beside what they test: one target for each room.
+let roomTests: [Target] = [
+  tests("JSONCodecTests", ["JSONCodec"]),
+  tests("KubernetesAPITests", ["KubernetesAPI", "JSONCodec"]),
+  tests("SchedulingTests", ["Scheduling", "KubernetesAPI", "JSONCodec"]),
+  tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"]),
+  tests("PodLifecycleTests", ["PodLifecycle", "KubernetesAPI", "JSONCodec"]),
+  tests("RevisionStoreTests", ["RevisionStore"]),
+  tests("NFTablesTests", ["NFTables"]),
+  tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),
+  tests("PodNetworkTests", ["PodNetwork", "Netlink", "NFTables", "LinuxKernel", systemPackage]),
+  tests("HTTPServingTests", ["HTTPServing", nioCore, nioPosix, nioHTTP1, nioSSL]),
+  tests("RemoteStreamsTests", ["RemoteStreams", "HTTPServing", "JSONCodec", "CZlib", nioCore, nioPosix, nioHTTP1, nioEmbedded]),
+  tests("ContainerImagesTests", ["ContainerImages", "OCISpec", "JSONCodec", "LinuxKernel", systemPackage, nioCore, nioPosix, nioHTTP1, crypto]),
 ]
 
 let package = Package(
@@ -116,5 +133,5 @@ let package = Package(
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
-  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables
+  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + roomTests
 )

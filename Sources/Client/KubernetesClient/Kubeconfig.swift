@@ -12,6 +12,8 @@ package struct Kubeconfig: Sendable {
   package var clientCertificate: [UInt8]?
   package var clientKey: [UInt8]?
   package var token: String?
+
+  package init(server: String) { self.server = server }
 }
 
 /// A kubeconfig that cannot be used: which file, and what is wrong in it.

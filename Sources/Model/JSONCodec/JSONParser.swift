@@ -14,6 +14,7 @@ package struct JSONError: Error, CustomStringConvertible, Equatable {
 package struct JSONFindings: Sendable {
   /// Paths of fields that stood twice in one object (the last value wins), such as `spec.containers[0].name`.
   package var duplicateFields: [String] = []
+  package init() {}
 }
 
 extension JSON {

@@ -37,7 +37,7 @@ package struct DiscoveryDocuments: Sendable {
       "items": .array(
         groups.map { group in
           [
-            "metadata": group.name.isEmpty ? ["creationTimestamp": nil] : ["name": .string(group.name)],
+            "metadata": group.name.isEmpty ? .object(JSONObject()) : ["name": .string(group.name)],
             "versions": .array(
               group.versions.map { version in
                 [

@@ -24,9 +24,11 @@ package final class OpenAPIDocuments: Sendable {
     group.isEmpty ? "api/\(version)" : "apis/\(group)/\(version)"
   }
 
-  private func kept(_ key: String, _ build: () -> JSON) -> Document {
+  private func kept(_ key: String, _ build: () -> JSON) -> Document { kept(key) { build().serialized() } }
+
+  private func kept(_ key: String, _ build: () -> [UInt8]) -> Document {
     if let document = built.withLock({ $0[key] }) { return document }
-    let bytes = build().serialized()
+    let bytes = build()
     let document = Document(bytes: bytes, hash: Self.hash(bytes))
     built.withLock { $0[key] = document }
     return document
@@ -77,6 +79,10 @@ package final class OpenAPIDocuments: Sendable {
 
   /// `/openapi/v2` as JSON: all groups in one document.
   package func openAPIV2Document() -> Document { kept("v2") { openAPIV2() } }
+
+  /// `/openapi/v2` for Accept `application/com.github.proto-openapi.spec.v2@v1.0+protobuf`; upstream answers with the type
+  /// `application/com.github.proto-openapi.spec.v2.v1.0+protobuf`.
+  package func openAPIV2Protobuf() -> Document { kept("v2+protobuf") { OpenAPIProtobuf.encode(openAPIV2()) } }
 
   func openAPIV2() -> JSON {
     var paths = OpenAPIPaths(version: .v2)

@@ -41,7 +41,9 @@ struct OpenAPIPaths {
     if !collection.isEmpty { append(base, collection, pathParameters: namespace) }
     if !single.isEmpty { append(named, single, pathParameters: ["name"] + namespace) }
     if resource.isNamespaced, resource.verbs.contains("list") {
-      append("\(root)/\(resource.plural)", JSONObject([("get", operation("list", resource.type, answer: listType, ListParameters.list))]), pathParameters: [])
+      append(
+        "\(root)/\(resource.plural)", JSONObject([("get", operation("list", resource.type, answer: listType, ListParameters.list))]),
+        pathParameters: [])
     }
     for subresource in resource.subresources {
       var operations = JSONObject()
@@ -92,7 +94,9 @@ struct OpenAPIPaths {
       "parameters": parameters.isEmpty && body == nil ? .null : .array(parameters.map { parameter($0.0, in: "query", $0.1) }),
       "x-kubernetes-action": .string(action),
     ]
-    if let body { setBody(&operation, schemas.reference(body), ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]) }
+    if let body {
+      setBody(&operation, schemas.reference(body), ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"])
+    }
     if let (group, version) = type.groupVersion {
       operation["x-kubernetes-group-version-kind"] = ["group": .string(group), "version": .string(version), "kind": .string(type.kind)]
     }

@@ -109,20 +109,33 @@ extension Findings {
     guard !event["eventTime"].isNull else { return }
     let controllerField = isNew ? "reportingController" : "reportingComponent"
     let controller = event[controllerField]
-    if controller.isEmpty { required(FieldPath("reportingController")) }
-    else { check(controller, FieldPath("reportingController"), NameProblems.qualified) }
-    for field in ["reportingInstance", "action", "reason"] {
-      if event[field].isEmpty { required(FieldPath(field)) }
-      else if (event[field].string?.utf8.count ?? 0) > 128 { invalid(FieldPath(field), "", "can have at most 128 characters") }
+    if controller.isEmpty {
+      required(FieldPath("reportingController"))
+    } else {
+      check(controller, FieldPath("reportingController"), NameProblems.qualified)
     }
-    if (event[isNew ? "note" : "message"].string?.utf8.count ?? 0) > 1024 { invalid(FieldPath("message"), "", "can have at most 1024 characters") }
-    if !["Normal", "Warning"].contains(event["type"].string ?? "") { invalid(FieldPath("type"), event["type"].isNull ? "" : event["type"], "has invalid value: \(event["type"].string ?? "")") }
+    for field in ["reportingInstance", "action", "reason"] {
+      if event[field].isEmpty {
+        required(FieldPath(field))
+      } else if (event[field].string?.utf8.count ?? 0) > 128 {
+        invalid(FieldPath(field), "", "can have at most 128 characters")
+      }
+    }
+    if (event[isNew ? "note" : "message"].string?.utf8.count ?? 0) > 1024 {
+      invalid(FieldPath("message"), "", "can have at most 1024 characters")
+    }
+    if !["Normal", "Warning"].contains(event["type"].string ?? "") {
+      invalid(FieldPath("type"), event["type"].isNull ? "" : event["type"], "has invalid value: \(event["type"].string ?? "")")
+    }
   }
 
   mutating func endpointSlice(_ slice: JSON, old: JSON?) {
     let type = slice["addressType"].string ?? ""
-    if type.isEmpty { required(FieldPath("addressType")) }
-    else { oneOf(slice["addressType"], FieldPath("addressType"), ["FQDN", "IPv4", "IPv6"]) }
+    if type.isEmpty {
+      required(FieldPath("addressType"))
+    } else {
+      oneOf(slice["addressType"], FieldPath("addressType"), ["FQDN", "IPv4", "IPv6"])
+    }
     let endpoints = slice["endpoints"].items
     if endpoints.count > 1000 { tooMany(FieldPath("endpoints"), endpoints.count, max: 1000) }
     for (i, endpoint) in endpoints.enumerated() {

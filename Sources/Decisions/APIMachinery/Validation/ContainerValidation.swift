@@ -51,8 +51,9 @@ extension Findings {
   ) {
     requiredText(container["name"], path / "name", NameProblems.dnsLabel)
     if let name = container["name"].string, !name.isEmpty, !names.insert(name).inserted { duplicate(path / "name", container["name"]) }
-    if container["image"].isEmpty { required(path / "image") }
-    else if let image = container["image"].string, image.hasPrefix(" ") || image.hasSuffix(" ") {
+    if container["image"].isEmpty {
+      required(path / "image")
+    } else if let image = container["image"].string, image.hasPrefix(" ") || image.hasSuffix(" ") {
       invalid(path / "image", container["image"], "must not have leading or trailing whitespace")
     }
     oneOf(container["imagePullPolicy"], path / "imagePullPolicy", ["Always", "IfNotPresent", "Never"])
@@ -72,8 +73,11 @@ extension Findings {
         check(port["name"], at / "name", NameProblems.portName)
         if !names.insert(port["name"].string ?? "").inserted { duplicate(at / "name", port["name"]) }
       }
-      if (port["containerPort"].int ?? 0) == 0 { required(at / "containerPort") }
-      else { range(port["containerPort"], at / "containerPort", 1...65_535) }
+      if (port["containerPort"].int ?? 0) == 0 {
+        required(at / "containerPort")
+      } else {
+        range(port["containerPort"], at / "containerPort", 1...65_535)
+      }
       if port["protocol"].isEmpty { required(at / "protocol") } else { oneOf(port["protocol"], at / "protocol", ["TCP", "UDP", "SCTP"]) }
       guard let hostPort = port["hostPort"].int, hostPort != 0 else { continue }
       range(port["hostPort"], at / "hostPort", 1...65_535)
@@ -141,7 +145,8 @@ extension Findings {
     guard let text = reference["resource"].string, !text.isEmpty else { return required(path / "resource") }
     let parts = text.split(separator: ".", maxSplits: 1).map(String.init)
     let names = ["cpu", "memory", "ephemeral-storage"]
-    guard parts.count == 2, parts[0] == "limits" || parts[0] == "requests", names.contains(parts[1]) || parts[1].hasPrefix("hugepages-") else {
+    guard parts.count == 2, parts[0] == "limits" || parts[0] == "requests", names.contains(parts[1]) || parts[1].hasPrefix("hugepages-")
+    else {
       return notSupported(path / "resource", reference["resource"], names.flatMap { ["limits.\($0)", "requests.\($0)"] })
     }
   }
@@ -150,10 +155,16 @@ extension Findings {
     var mountPaths: Set<String> = []
     for (i, mount) in container["volumeMounts"].items.enumerated() {
       let at = (path / "volumeMounts")[i]
-      if mount["name"].isEmpty { required(at / "name") }
-      else if volumes[mount["name"].string ?? ""] == nil { notFound(at / "name", mount["name"]) }
-      if mount["mountPath"].isEmpty { required(at / "mountPath") }
-      else if !mountPaths.insert(mount["mountPath"].string ?? "").inserted { invalid(at / "mountPath", mount["mountPath"], "must be unique") }
+      if mount["name"].isEmpty {
+        required(at / "name")
+      } else if volumes[mount["name"].string ?? ""] == nil {
+        notFound(at / "name", mount["name"])
+      }
+      if mount["mountPath"].isEmpty {
+        required(at / "mountPath")
+      } else if !mountPaths.insert(mount["mountPath"].string ?? "").inserted {
+        invalid(at / "mountPath", mount["mountPath"], "must be unique")
+      }
       if !mount["subPath"].isEmpty, !mount["subPathExpr"].isEmpty {
         invalid(at / "subPathExpr", mount["subPathExpr"], "subPathExpr and subPath are mutually exclusive")
       }
@@ -175,13 +186,16 @@ extension Findings {
     for (i, device) in container["volumeDevices"].items.enumerated() {
       let at = (path / "volumeDevices")[i]
       let volume = volumes[device["name"].string ?? ""]
-      if device["name"].isEmpty { required(at / "name") }
-      else if volume == nil { notFound(at / "name", device["name"]) }
-      else if let volume, volume["persistentVolumeClaim"].isNull, volume["ephemeral"].isNull {
+      if device["name"].isEmpty {
+        required(at / "name")
+      } else if volume == nil {
+        notFound(at / "name", device["name"])
+      } else if let volume, volume["persistentVolumeClaim"].isNull, volume["ephemeral"].isNull {
         invalid(at / "name", device["name"], "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode")
       }
-      if device["devicePath"].isEmpty { required(at / "devicePath") }
-      else if mountPaths.contains(device["devicePath"].string ?? "") || !devices.insert(device["devicePath"].string ?? "").inserted {
+      if device["devicePath"].isEmpty {
+        required(at / "devicePath")
+      } else if mountPaths.contains(device["devicePath"].string ?? "") || !devices.insert(device["devicePath"].string ?? "").inserted {
         invalid(at / "devicePath", device["devicePath"], "must be unique")
       }
     }

@@ -73,7 +73,9 @@ extension Findings {
       guard reference["controller"] == true else { continue }
       let name = reference["name"].string ?? ""
       if let controller {
-        invalid(path, .array(references), "Only one reference can have Controller set to true. Found \"true\" in references for \(controller) and \(name)")
+        invalid(
+          path, .array(references),
+          "Only one reference can have Controller set to true. Found \"true\" in references for \(controller) and \(name)")
       } else {
         controller = name
       }
@@ -110,7 +112,8 @@ extension Findings {
     if !added.isEmpty {
       forbidden(
         path / "finalizers",
-        "no new finalizers can be added if the object is being deleted, found new finalizers []string{\(added.map { $0.text() }.joined(separator: ", "))}")
+        "no new finalizers can be added if the object is being deleted, found new finalizers []string{\(added.map { $0.text() }.joined(separator: ", "))}"
+      )
     }
   }
 
@@ -135,8 +138,11 @@ extension Findings {
     case "Exists", "DoesNotExist":
       if !values.isEmpty { forbidden(path / "values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'") }
     default:
-      if values.count != 1 { required(path / "values", "must be specified single value when `operator` is 'Lt' or 'Gt'") }
-      else if Int64(values[0].string ?? "") == nil { invalid(path / "values", values[0], "for 'Gt', 'Lt' operators, the value must be an integer") }
+      if values.count != 1 {
+        required(path / "values", "must be specified single value when `operator` is 'Lt' or 'Gt'")
+      } else if Int64(values[0].string ?? "") == nil {
+        invalid(path / "values", values[0], "for 'Gt', 'Lt' operators, the value must be an integer")
+      }
     }
   }
 }

@@ -22,7 +22,9 @@ extension Findings {
     }
     let gates = before["schedulingGates"].items
     let added = after["schedulingGates"].items.filter { !gates.contains($0) }
-    if !added.isEmpty { forbidden(path / "schedulingGates", "only deletion is allowed, but found new scheduling gate '\(added[0]["name"].string ?? "")'") }
+    if !added.isEmpty {
+      forbidden(path / "schedulingGates", "only deletion is allowed, but found new scheduling gate '\(added[0]["name"].string ?? "")'")
+    }
 
     // What may change is put back; what still differs then may not.
     for list in ["containers", "initContainers"] where !after[list].isNull {
@@ -71,7 +73,7 @@ extension Findings {
   /// `pods/ephemeralcontainers`: containers may come, never change or go.
   mutating func ephemeralContainersUpdate(_ pod: JSON, old: JSON) {
     let path = FieldPath("spec") / "ephemeralContainers"
-    podSpec(pod["spec"], FieldPath("spec"), metadata: pod["metadata"])
+    podSpec(pod["spec"], FieldPath("spec"))
     let new = pod["spec"]["ephemeralContainers"].items
     for container in old["spec"]["ephemeralContainers"].items {
       guard let i = new.firstIndex(where: { $0["name"] == container["name"] }) else {
@@ -90,7 +92,7 @@ extension Findings {
   /// `pods/resize`: cpu and memory of containers, within the pod's class.
   mutating func resize(_ pod: JSON, old: JSON) {
     let path = FieldPath("spec")
-    podSpec(pod["spec"], path, metadata: pod["metadata"])
+    podSpec(pod["spec"], path)
     if Pod(pod).qosClass != Pod(old).qosClass {
       invalid(FieldPath("metadata"), .string(Pod(pod).qosClass.rawValue), "Pod QOS Class may not change as a result of resizing")
     }

@@ -4,7 +4,7 @@ import KubernetesAPI
 extension Findings {
   mutating func pod(_ pod: JSON, old: JSON?) {
     let path = FieldPath("spec")
-    podSpec(pod["spec"], path, metadata: pod["metadata"])
+    podSpec(pod["spec"], path)
     if !pod["spec"]["ephemeralContainers"].isEmpty, old == nil {
       forbidden(path / "ephemeralContainers", "cannot be set on create")
     }
@@ -15,7 +15,7 @@ extension Findings {
   mutating func template(_ template: JSON, _ path: FieldPath, restartPolicies: [String]) {
     labels(template["metadata"]["labels"], path / "metadata" / "labels")
     annotations(template["metadata"]["annotations"], path / "metadata" / "annotations")
-    podSpec(template["spec"], path / "spec", metadata: .null)
+    podSpec(template["spec"], path / "spec")
     if !template["spec"]["ephemeralContainers"].isEmpty {
       forbidden(path / "spec" / "ephemeralContainers", "ephemeral containers not allowed in pod template")
     }
@@ -25,7 +25,7 @@ extension Findings {
     }
   }
 
-  mutating func podSpec(_ spec: JSON, _ path: FieldPath, metadata: JSON) {
+  mutating func podSpec(_ spec: JSON, _ path: FieldPath) {
     let volumes = self.volumes(spec["volumes"].items, path / "volumes")
     containers(spec, path, volumes: volumes)
     oneOf(spec["restartPolicy"], path / "restartPolicy", ["Always", "OnFailure", "Never"])
@@ -66,15 +66,19 @@ extension Findings {
     let servers = spec["dnsConfig"]["nameservers"].items
     let at = path / "dnsConfig" / "nameservers"
     if spec["dnsPolicy"] == "None" {
-      if spec["dnsConfig"].isNull { required(path / "dnsConfig", "must provide `dnsConfig` when `dnsPolicy` is None") }
-      else if servers.isEmpty { required(at, "must provide at least one DNS nameserver when `dnsPolicy` is None") }
+      if spec["dnsConfig"].isNull {
+        required(path / "dnsConfig", "must provide `dnsConfig` when `dnsPolicy` is None")
+      } else if servers.isEmpty {
+        required(at, "must provide at least one DNS nameserver when `dnsPolicy` is None")
+      }
     }
     if servers.count > 3 { invalid(at, .array(servers), "must not have more than 3 nameservers") }
     for (i, server) in servers.enumerated() { address(server, at[i]) }
     let searches = spec["dnsConfig"]["searches"].items
     if searches.count > 32 { invalid(path / "dnsConfig" / "searches", .array(searches), "must not have more than 32 search paths") }
     if searches.reduce(max(searches.count - 1, 0), { $0 + ($1.string?.utf8.count ?? 0) }) > 2048 {
-      invalid(path / "dnsConfig" / "searches", .array(searches), "must not have more than 2048 characters (including spaces) in the search list")
+      invalid(
+        path / "dnsConfig" / "searches", .array(searches), "must not have more than 2048 characters (including spaces) in the search list")
     }
     for (i, option) in spec["dnsConfig"]["options"].items.enumerated() where option["name"].isEmpty {
       required((path / "dnsConfig" / "options")[i], "must not be empty")
@@ -92,10 +96,15 @@ extension Findings {
     for (i, sysctl) in context["sysctls"].items.enumerated() {
       let name = sysctl["name"].string ?? ""
       let field = (at / "sysctls")[i] / "name"
-      if name.isEmpty { required(field) }
-      else if name.utf8.count > 253 || name.utf8.contains(where: { $0 <= 32 || $0 > 126 }) {
-        invalid(field, sysctl["name"], "must have at most 253 characters and match regex ^[a-z0-9]([-_a-z0-9]*[a-z0-9])?([\\./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*$")
-      } else if !sysctls.insert(name).inserted { duplicate(field, sysctl["name"]) }
+      if name.isEmpty {
+        required(field)
+      } else if name.utf8.count > 253 || name.utf8.contains(where: { $0 <= 32 || $0 > 126 }) {
+        invalid(
+          field, sysctl["name"],
+          "must have at most 253 characters and match regex ^[a-z0-9]([-_a-z0-9]*[a-z0-9])?([\\./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*$")
+      } else if !sysctls.insert(name).inserted {
+        duplicate(field, sysctl["name"])
+      }
     }
     if spec["shareProcessNamespace"] == true, spec["hostPID"] == true {
       invalid(at / "shareProcessNamespace", true, "ShareProcessNamespace and HostPID cannot both be enabled")

@@ -8,7 +8,9 @@ extension Findings {
     }
     for field in ["minAvailable", "maxUnavailable"] {
       countOrPercent(spec[field], FieldPath("spec") / field)
-      if let text = spec[field].string, let value = Int(text.dropLast()), value > 100 { invalid(FieldPath("spec") / field, spec[field], "must not be greater than 100%") }
+      if let text = spec[field].string, let value = Int(text.dropLast()), value > 100 {
+        invalid(FieldPath("spec") / field, spec[field], "must not be greater than 100%")
+      }
     }
     labelSelector(spec["selector"], FieldPath("spec.selector"))
   }
@@ -17,13 +19,17 @@ extension Findings {
     let name = priority["metadata"]["name"].string ?? ""
     let isSystem = ["system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000]
     if name.hasPrefix("system-"), isSystem[name] != priority["value"].int {
-      forbidden(FieldPath("metadata.name"), "priority class names with 'system-' prefix are reserved for system use only. error: the name is not known or its value differs")
+      forbidden(
+        FieldPath("metadata.name"),
+        "priority class names with 'system-' prefix are reserved for system use only. error: the name is not known or its value differs")
     } else if !name.hasPrefix("system-"), (priority["value"].int ?? 0) > 1_000_000_000 {
       forbidden(FieldPath("value"), "maximum allowed value of a user defined priority is 1000000000")
     }
     guard let old else { return }
     if (priority["value"].int ?? 0) != (old["value"].int ?? 0) { forbidden(FieldPath("value"), "may not be changed in an update.") }
-    if priority["preemptionPolicy"] != old["preemptionPolicy"] { immutable(priority["preemptionPolicy"], old["preemptionPolicy"], FieldPath("preemptionPolicy")) }
+    if priority["preemptionPolicy"] != old["preemptionPolicy"] {
+      immutable(priority["preemptionPolicy"], old["preemptionPolicy"], FieldPath("preemptionPolicy"))
+    }
   }
 
   mutating func rbac(_ object: JSON, old: JSON?, kind: String) {
@@ -33,11 +39,17 @@ extension Findings {
       return
     }
     let role = object["roleRef"]
-    if role["apiGroup"] != "rbac.authorization.k8s.io" { notSupported(FieldPath("roleRef.apiGroup"), role["apiGroup"], ["rbac.authorization.k8s.io"]) }
+    if role["apiGroup"] != "rbac.authorization.k8s.io" {
+      notSupported(FieldPath("roleRef.apiGroup"), role["apiGroup"], ["rbac.authorization.k8s.io"])
+    }
     let kinds = kind == "RoleBinding" ? ["Role", "ClusterRole"] : ["ClusterRole"]
-    if !kinds.contains(role["kind"].string ?? "") { notSupported(FieldPath("roleRef.kind"), role["kind"].isNull ? "" : role["kind"], kinds) }
+    if !kinds.contains(role["kind"].string ?? "") {
+      notSupported(FieldPath("roleRef.kind"), role["kind"].isNull ? "" : role["kind"], kinds)
+    }
     requiredText(role["name"], FieldPath("roleRef.name"), NameProblems.pathSegment)
-    for (i, subject) in object["subjects"].items.enumerated() { self.subject(subject, FieldPath("subjects")[i], isNamespaced: kind == "RoleBinding") }
+    for (i, subject) in object["subjects"].items.enumerated() {
+      self.subject(subject, FieldPath("subjects")[i], isNamespaced: kind == "RoleBinding")
+    }
     if let old, role != old["roleRef"] { invalid(FieldPath("roleRef"), role, "cannot change roleRef") }
   }
 
@@ -68,7 +80,9 @@ extension Findings {
       if !subject["apiGroup"].isEmpty { notSupported(path / "apiGroup", subject["apiGroup"], [""]) }
       if !isNamespaced, subject["namespace"].isEmpty { required(path / "namespace") }
     case "User", "Group":
-      if subject["apiGroup"] != "rbac.authorization.k8s.io" { notSupported(path / "apiGroup", subject["apiGroup"], ["rbac.authorization.k8s.io"]) }
+      if subject["apiGroup"] != "rbac.authorization.k8s.io" {
+        notSupported(path / "apiGroup", subject["apiGroup"], ["rbac.authorization.k8s.io"])
+      }
     default: notSupported(path / "kind", subject["kind"].isNull ? "" : subject["kind"], ["ServiceAccount", "User", "Group"])
     }
   }
@@ -97,8 +111,11 @@ extension Findings {
     }
     portOrName(port["port"], path / "port")
     guard let end = port["endPort"].int else { return }
-    if port["port"].string != nil { invalid(path / "endPort", .int(Int64(end)), "may not be specified when `port` is non-numeric") }
-    else if end < port["port"].int ?? 0 { invalid(path / "endPort", .int(Int64(port["port"].int ?? 0)), "must be greater than or equal to `port`") }
+    if port["port"].string != nil {
+      invalid(path / "endPort", .int(Int64(end)), "may not be specified when `port` is non-numeric")
+    } else if end < port["port"].int ?? 0 {
+      invalid(path / "endPort", .int(Int64(port["port"].int ?? 0)), "must be greater than or equal to `port`")
+    }
     range(port["endPort"], path / "endPort", 1...65_535)
   }
 
@@ -108,14 +125,73 @@ extension Findings {
     labelSelector(peer["namespaceSelector"], path / "namespaceSelector")
     if !peer["ipBlock"].isNull {
       let cidr = peer["ipBlock"]["cidr"]
-      if cidr.isEmpty { required(path / "ipBlock" / "cidr") }
-      else if !IPAddresses.isCIDR(cidr.string ?? "") { invalid(path / "ipBlock" / "cidr", cidr, IPAddresses.cidrProblem) }
+      if cidr.isEmpty {
+        required(path / "ipBlock" / "cidr")
+      } else if !IPAddresses.isCIDR(cidr.string ?? "") {
+        invalid(path / "ipBlock" / "cidr", cidr, IPAddresses.cidrProblem)
+      }
       for (i, except) in peer["ipBlock"]["except"].items.enumerated() where !IPAddresses.isCIDR(except.string ?? "") {
         invalid((path / "ipBlock" / "except")[i], except, IPAddresses.cidrProblem)
       }
       if hasSelector { forbidden(path, "may not specify both ipBlock and another peer") }
     } else if !hasSelector {
       required(path, "must specify a peer")
+    }
+  }
+
+  mutating func ingress(_ ingress: JSON) {
+    let spec = ingress["spec"]
+    let path = FieldPath("spec")
+    if spec["rules"].isEmpty, spec["defaultBackend"].isNull {
+      invalid(path, spec.isNull ? .object(JSONObject()) : spec, "either `defaultBackend` or `rules` must be specified")
+    }
+    if !spec["defaultBackend"].isNull { backend(spec["defaultBackend"], path / "defaultBackend") }
+    for (i, rule) in spec["rules"].items.enumerated() {
+      let at = (path / "rules")[i]
+      let host = rule["host"].string ?? ""
+      if IPAddresses.isAddress(host) {
+        invalid(at / "host", rule["host"], "must be a DNS name, not an IP address")
+      } else if !host.isEmpty {
+        for problem in NameProblems.subdomain(host.hasPrefix("*.") ? String(host.dropFirst(2)) : host) {
+          invalid(at / "host", rule["host"], problem)
+        }
+      }
+      for (j, item) in rule["http"]["paths"].items.enumerated() { ingressPath(item, (at / "http" / "paths")[j]) }
+    }
+    if !spec["ingressClassName"].isNull { check(spec["ingressClassName"], path / "ingressClassName", NameProblems.subdomain) }
+  }
+
+  private mutating func ingressPath(_ item: JSON, _ path: FieldPath) {
+    if item["pathType"].isEmpty { required(path / "pathType", "pathType must be specified") }
+    let text = item["path"].string ?? ""
+    if item["pathType"] == "Exact" || item["pathType"] == "Prefix" {
+      if !text.hasPrefix("/") { invalid(path / "path", .string(text), "must be an absolute path") }
+      for part in ["//", "/./", "/../", "%2f", "%2F"] where text.contains(part) {
+        invalid(path / "path", .string(text), "must not contain '\(part)'")
+      }
+    }
+    backend(item["backend"], path / "backend")
+  }
+
+  /// Exactly a service with a port, or a resource.
+  private mutating func backend(_ backend: JSON, _ path: FieldPath) {
+    let service = backend["service"]
+    switch (service.isNull, backend["resource"].isNull) {
+    case (false, false): invalid(path, "", "cannot set both resource and service backends")
+    case (true, true): required(path, "resource or service backend is required")
+    case (true, false): break
+    case (false, true):
+      requiredText(service["name"], path / "service" / "name", NameProblems.dnsLabel)
+      let port = service["port"]
+      if !port["name"].isEmpty, (port["number"].int ?? 0) != 0 {
+        invalid(path, "", "cannot set both port name & port number")
+      } else if !port["name"].isEmpty {
+        check(port["name"], path / "service" / "port" / "name", NameProblems.portName)
+      } else if (port["number"].int ?? 0) != 0 {
+        range(port["number"], path / "service" / "port" / "number", 1...65_535)
+      } else {
+        required(path, "port name or number is required")
+      }
     }
   }
 }

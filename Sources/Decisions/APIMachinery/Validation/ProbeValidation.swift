@@ -44,11 +44,13 @@ extension Findings {
       oneOf(action["scheme"], at / "scheme", ["HTTP", "HTTPS"])
       for (i, header) in action["httpHeaders"].items.enumerated() {
         let name = header["name"].string ?? ""
-        let isHeader = !name.isEmpty && name.utf8.allSatisfy { $0 &- 0x30 < 10 || $0 &- 0x61 < 26 || $0 &- 0x41 < 26 || $0 == UInt8(ascii: "-") }
+        let isHeader =
+          !name.isEmpty && name.utf8.allSatisfy { $0 &- 0x30 < 10 || $0 &- 0x61 < 26 || $0 &- 0x41 < 26 || $0 == UInt8(ascii: "-") }
         if !isHeader {
           invalid(
             (at / "httpHeaders")[i] / "name", header["name"],
-            "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')")
+            "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')"
+          )
         }
       }
     case "tcpSocket": portOrName(action["port"], at / "port")

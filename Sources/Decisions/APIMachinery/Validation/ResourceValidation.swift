@@ -66,8 +66,13 @@ extension Findings {
         let at = (FieldPath("spec") / field)[key: name]
         for problem in NameProblems.qualified(name) { invalid(at, .string(name), problem) }
         quantity(amount, at)
-        let counts = ["pods", "services", "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims", "resourcequotas", "services.nodeports", "services.loadbalancers"]
-        if name.hasPrefix("count/") || counts.contains(name), let value = amount.string.flatMap({ Quantity($0) }), value.milliValue % 1000 != 0 {
+        let counts = [
+          "pods", "services", "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims", "resourcequotas",
+          "services.nodeports", "services.loadbalancers",
+        ]
+        if name.hasPrefix("count/") || counts.contains(name), let value = amount.string.flatMap({ Quantity($0) }),
+          value.milliValue % 1000 != 0
+        {
           invalid(at, amount, "must be an integer")
         }
       }
@@ -99,13 +104,18 @@ extension Findings {
   private mutating func limits(_ item: JSON, _ name: String, _ path: FieldPath) {
     func amount(_ field: String) -> Quantity? { item[field][name].string.flatMap { Quantity($0) } }
     /// Pairs of fields of which the first may not be above the second.
-    let order = [("min", "max"), ("defaultRequest", "max"), ("default", "max"), ("min", "defaultRequest"), ("min", "default"), ("defaultRequest", "default")]
+    let order = [
+      ("min", "max"), ("defaultRequest", "max"), ("default", "max"), ("min", "defaultRequest"), ("min", "default"),
+      ("defaultRequest", "default"),
+    ]
     for (low, high) in order {
       guard let a = amount(low), let b = amount(high), b < a else { continue }
       let label = ["defaultRequest": "default request", "default": "default"]
       // What is named is the default where there is one, else the minimum.
       let field = low == "min" && label[high] != nil ? high : low
-      invalid((path / field)[key: name], item[field][name], "\(label[low] ?? low) value \(a.text) is greater than \(label[high] ?? high) value \(b.text)")
+      invalid(
+        (path / field)[key: name], item[field][name],
+        "\(label[low] ?? low) value \(a.text) is greater than \(label[high] ?? high) value \(b.text)")
     }
     if let ratio = amount("maxLimitRequestRatio"), ratio < Quantity(1) {
       invalid((path / "maxLimitRequestRatio")[key: name], item["maxLimitRequestRatio"][name], "ratio \(ratio.text) is less than 1")

@@ -36,8 +36,11 @@ enum NameProblems {
       return ["a qualified name \(part) with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
     }
     if parts.count == 2 {
-      if parts[0].isEmpty { problems.append("prefix part must be non-empty") }
-      else { problems += subdomain(parts[0]).map { "prefix part " + $0 } }
+      if parts[0].isEmpty {
+        problems.append("prefix part must be non-empty")
+      } else {
+        problems += subdomain(parts[0]).map { "prefix part " + $0 }
+      }
     }
     let name = parts.last ?? ""
     if name.isEmpty {
@@ -78,7 +81,8 @@ enum NameProblems {
     }
     if text.isEmpty || !text.utf8.allSatisfy(isWord) {
       problems.append(
-        "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')")
+        "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+      )
     }
     if text == "." || text == ".." {
       problems.append("must not be '\(text)'")
@@ -208,7 +212,10 @@ extension Findings {
   mutating func countOrPercent(_ json: JSON, _ path: FieldPath) {
     if let text = json.string {
       guard text.hasSuffix("%"), let value = Int(text.dropLast()), value >= 0, !text.hasPrefix("+") else {
-        return invalid(path, json, "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')")
+        return invalid(
+          path, json,
+          "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"
+        )
       }
     } else {
       notNegative(json, path)

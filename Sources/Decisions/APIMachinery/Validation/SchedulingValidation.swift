@@ -8,14 +8,20 @@ extension Findings {
       if !toleration["key"].isEmpty {
         check(toleration["key"], at / "key", NameProblems.qualified)
       } else if !isExists {
-        invalid(at / "operator", toleration["operator"].isNull ? "" : toleration["operator"], "operator must be Exists when `key` is empty, which means \"match all values and all keys\"")
+        invalid(
+          at / "operator", toleration["operator"].isNull ? "" : toleration["operator"],
+          "operator must be Exists when `key` is empty, which means \"match all values and all keys\"")
       }
       if !toleration["tolerationSeconds"].isNull, toleration["effect"] != "NoExecute" {
-        invalid(at / "effect", toleration["effect"].isNull ? "" : toleration["effect"], "effect must be 'NoExecute' when `tolerationSeconds` is set")
+        invalid(
+          at / "effect", toleration["effect"].isNull ? "" : toleration["effect"],
+          "effect must be 'NoExecute' when `tolerationSeconds` is set")
       }
       switch toleration["operator"].string ?? "" {
       case "", "Equal":
-        if let problem = NameProblems.labelValue(toleration["value"].string ?? "").first { invalid(at / "operator", toleration["value"], problem) }
+        if let problem = NameProblems.labelValue(toleration["value"].string ?? "").first {
+          invalid(at / "operator", toleration["value"], problem)
+        }
       case "Exists":
         if !toleration["value"].isEmpty { invalid(at / "operator", toleration["value"], "value must be empty when `operator` is 'Exists'") }
       default: notSupported(at / "operator", toleration["operator"], ["Equal", "Exists"])
@@ -76,17 +82,25 @@ extension Findings {
     labelSelector(term["labelSelector"], path / "labelSelector")
     labelSelector(term["namespaceSelector"], path / "namespaceSelector")
     for (i, namespace) in term["namespaces"].items.enumerated() { check(namespace, (path / "namespaces")[i], NameProblems.dnsLabel) }
-    if term["topologyKey"].isEmpty { required(path / "topologyKey", "can not be empty") }
-    else { check(term["topologyKey"], path / "topologyKey", NameProblems.qualified) }
+    if term["topologyKey"].isEmpty {
+      required(path / "topologyKey", "can not be empty")
+    } else {
+      check(term["topologyKey"], path / "topologyKey", NameProblems.qualified)
+    }
   }
 
   mutating func topologySpread(_ constraints: [JSON], _ path: FieldPath) {
     var seen: Set<String> = []
     for (i, constraint) in constraints.enumerated() {
       let at = path[i]
-      if (constraint["maxSkew"].int ?? 0) <= 0 { invalid(at / "maxSkew", .int(Int64(constraint["maxSkew"].int ?? 0)), "must be greater than zero") }
-      if constraint["topologyKey"].isEmpty { required(at / "topologyKey", "can not be empty") }
-      else { check(constraint["topologyKey"], at / "topologyKey", NameProblems.qualified) }
+      if (constraint["maxSkew"].int ?? 0) <= 0 {
+        invalid(at / "maxSkew", .int(Int64(constraint["maxSkew"].int ?? 0)), "must be greater than zero")
+      }
+      if constraint["topologyKey"].isEmpty {
+        required(at / "topologyKey", "can not be empty")
+      } else {
+        check(constraint["topologyKey"], at / "topologyKey", NameProblems.qualified)
+      }
       let action = constraint["whenUnsatisfiable"].string ?? ""
       if !["DoNotSchedule", "ScheduleAnyway"].contains(action) {
         notSupported(at / "whenUnsatisfiable", .string(action), ["DoNotSchedule", "ScheduleAnyway"])
@@ -109,8 +123,11 @@ extension Findings {
       let at = path[i]
       check(taint["key"], at / "key", NameProblems.qualified)
       if let problem = NameProblems.labelValue(taint["value"].string ?? "").first { invalid(at / "value", taint["value"], problem) }
-      if taint["effect"].isEmpty { required(at / "effect") }
-      else { oneOf(taint["effect"], at / "effect", ["NoSchedule", "PreferNoSchedule", "NoExecute"]) }
+      if taint["effect"].isEmpty {
+        required(at / "effect")
+      } else {
+        oneOf(taint["effect"], at / "effect", ["NoSchedule", "PreferNoSchedule", "NoExecute"])
+      }
       if !seen.insert("\(taint["key"].string ?? ""):\(taint["effect"].string ?? "")").inserted {
         add(at, .duplicate, "Duplicate value: \(taint.text()): taints must be unique by key and effect pair")
       }

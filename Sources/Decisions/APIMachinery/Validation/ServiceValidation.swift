@@ -82,13 +82,17 @@ extension Findings {
       let text = ip.string ?? ""
       if text == "0.0.0.0" || text == "::" { invalid(at, ip, "may not be unspecified (0.0.0.0 or ::)") }
       if text.hasPrefix("127.") || text == "::1" { invalid(at, ip, "may not be in the loopback range (127.0.0.0/8, ::1/128)") }
-      if text.hasPrefix("169.254.") || text.hasPrefix("fe80:") { invalid(at, ip, "may not be in the link-local range (169.254.0.0/16, fe80::/10)") }
+      if text.hasPrefix("169.254.") || text.hasPrefix("fe80:") {
+        invalid(at, ip, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+      }
     }
     let families = spec["ipFamilies"].items
     if families.count > 2 { invalid(path / "ipFamilies", spec["ipFamilies"], "may only hold up to 2 values") }
     for (i, family) in families.enumerated() { oneOf(family, (path / "ipFamilies")[i], ["IPv4", "IPv6"]) }
     if spec["ipFamilyPolicy"] == "SingleStack", families.count > 1 {
-      invalid(path / "ipFamilyPolicy", spec["ipFamilyPolicy"], "must be RequireDualStack or PreferDualStack when multiple `ipFamilies` are specified")
+      invalid(
+        path / "ipFamilyPolicy", spec["ipFamilyPolicy"],
+        "must be RequireDualStack or PreferDualStack when multiple `ipFamilies` are specified")
     }
   }
 
@@ -101,9 +105,12 @@ extension Findings {
     oneOf(spec["internalTrafficPolicy"], path / "internalTrafficPolicy", ["Cluster", "Local"])
     oneOf(spec["trafficDistribution"], path / "trafficDistribution", ["PreferClose", "PreferSameZone", "PreferSameNode"])
     if (spec["healthCheckNodePort"].int ?? 0) != 0, type != "LoadBalancer" || spec["externalTrafficPolicy"] != "Local" {
-      invalid(path / "healthCheckNodePort", spec["healthCheckNodePort"], "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'")
+      invalid(
+        path / "healthCheckNodePort", spec["healthCheckNodePort"],
+        "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'")
     }
-    for (i, range) in spec["loadBalancerSourceRanges"].items.enumerated() where !IPAddresses.isCIDR((range.string ?? "").filter { $0 != " " }) {
+    for (i, range) in spec["loadBalancerSourceRanges"].items.enumerated()
+    where !IPAddresses.isCIDR((range.string ?? "").filter { $0 != " " }) {
       // Upstream's own spelling of the field.
       invalid((path / "LoadBalancerSourceRanges")[i], range, IPAddresses.cidrProblem)
     }

@@ -17,8 +17,11 @@ extension Findings {
     let path = FieldPath("spec")
     accessModes(spec["accessModes"], path / "accessModes")
     let capacity = spec["capacity"].object ?? JSONObject()
-    if capacity.isEmpty { required(path / "capacity") }
-    else if !capacity.contains("storage") || capacity.count > 1 { notSupported(path / "capacity", spec["capacity"], ["storage"]) }
+    if capacity.isEmpty {
+      required(path / "capacity")
+    } else if !capacity.contains("storage") || capacity.count > 1 {
+      notSupported(path / "capacity", spec["capacity"], ["storage"])
+    }
     if let size = capacity["storage"]?.string.flatMap({ Quantity($0) }), size.nanoValue <= 0 {
       invalid((path / "capacity")[key: "storage"], capacity["storage"] ?? .null, "must be greater than zero")
     }
@@ -33,7 +36,9 @@ extension Findings {
         forbidden(path / "persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'")
       }
     }
-    if !spec["local"].isNull, spec["nodeAffinity"]["required"].isNull { required(path / "nodeAffinity", "Local volume requires node affinity") }
+    if !spec["local"].isNull, spec["nodeAffinity"]["required"].isNull {
+      required(path / "nodeAffinity", "Local volume requires node affinity")
+    }
     if !spec["nodeAffinity"]["required"].isNull { nodeSelector(spec["nodeAffinity"]["required"], path / "nodeAffinity" / "required") }
     oneOf(spec["persistentVolumeReclaimPolicy"], path / "persistentVolumeReclaimPolicy", ["Delete", "Recycle", "Retain"])
     oneOf(spec["volumeMode"], path / "volumeMode", ["Block", "Filesystem"])
@@ -53,8 +58,11 @@ extension Findings {
     labelSelector(spec["selector"], path / "selector")
     let size = spec["resources"]["requests"]["storage"]
     let at = (path / "resources")[key: "storage"]
-    if size.isNull { required(at) }
-    else if let value = size.string.flatMap({ Quantity($0) }), value.nanoValue <= 0 { invalid(at, size, "must be greater than zero") }
+    if size.isNull {
+      required(at)
+    } else if let value = size.string.flatMap({ Quantity($0) }), value.nanoValue <= 0 {
+      invalid(at, size, "must be greater than zero")
+    }
     if !spec["storageClassName"].isEmpty { check(spec["storageClassName"], path / "storageClassName", NameProblems.subdomain) }
     oneOf(spec["volumeMode"], path / "volumeMode", ["Block", "Filesystem"])
     guard let old else { return }
@@ -67,15 +75,21 @@ extension Findings {
     if before["storageClassName"].isNull { kept["storageClassName"] = before["storageClassName"] }
     if kept != before {
       let changes = Self.differences(before, kept, "").prefix(10).joined(separator: "\n")
-      forbidden(path, "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n\(changes)\n")
-    } else if let was = before["resources"]["requests"]["storage"].string.flatMap({ Quantity($0) }), let value = size.string.flatMap({ Quantity($0) }), value < was {
+      forbidden(
+        path, "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n\(changes)\n")
+    } else if let was = before["resources"]["requests"]["storage"].string.flatMap({ Quantity($0) }),
+      let value = size.string.flatMap({ Quantity($0) }), value < was
+    {
       forbidden(path / "resources" / "requests" / "storage", "field can not be less than status.capacity")
     }
   }
 
   mutating func storageClass(_ storageClass: JSON, old: JSON?) {
-    if storageClass["provisioner"].isEmpty { required(FieldPath("provisioner")) }
-    else { check(storageClass["provisioner"], FieldPath("provisioner")) { NameProblems.qualified($0.lowercased()) } }
+    if storageClass["provisioner"].isEmpty {
+      required(FieldPath("provisioner"))
+    } else {
+      check(storageClass["provisioner"], FieldPath("provisioner")) { NameProblems.qualified($0.lowercased()) }
+    }
     oneOf(storageClass["reclaimPolicy"], FieldPath("reclaimPolicy"), ["Delete", "Retain"])
     guard let old else { return }
     for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] where storageClass[field] != old[field] {

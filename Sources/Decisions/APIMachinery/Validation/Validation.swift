@@ -2,40 +2,48 @@ import JSONCodec
 
 /// Everything that is wrong with an object that has been pruned and defaulted; empty where it may be stored.
 ///
-/// `old` is the stored object on an update. With a `subresource` only what that subresource changes is looked at; `object` is then
-/// of the subresource's own kind for `binding`, `eviction`, `token` and `scale`.
+/// `old` is the stored object on an update. With a `subresource` only what that subresource changes is looked at. The object may then
+/// also be of the subresource's own kind (Binding, Scale, TokenRequest, Eviction), as it came in the request.
 package func validate(_ object: JSON, old: JSON?, resource: ResourceInfo, subresource: String? = nil) -> [FieldError] {
   var findings = Findings()
-  switch subresource {
-  case "binding":
-    let target = FieldPath("target")
-    if object["target"]["name"].isEmpty { findings.required(target / "name") }
-    findings.oneOf(object["target"]["kind"], target / "kind", ["Node", "<empty>"])
+  if let subresource, let kind = resource.subresource(subresource)?.kind, kind != resource.kind, object["kind"].string == kind {
+    findings.request(object, kind: kind)
     return findings.errors
-  case "scale":
-    if (object["spec"]["replicas"].int ?? 0) < 0 { findings.notNegative(object["spec"]["replicas"], FieldPath("spec.replicas")) }
-    return findings.errors
-  case "token":
-    let seconds = object["spec"]["expirationSeconds"]
-    if let value = seconds.int, value < 600 { findings.invalid(FieldPath("spec.expirationSeconds"), seconds, "may not specify a duration less than 10 minutes") }
-    if let value = seconds.int, value > 1 << 32 { findings.invalid(FieldPath("spec.expirationSeconds"), seconds, "may not specify a duration larger than 2^32 seconds") }
-    return findings.errors
-  case "eviction": return []
-  default: break
   }
   findings.metadata(object, old: old, resource: resource)
   switch (resource.kind, subresource) {
   case ("Pod", "ephemeralcontainers"): findings.ephemeralContainersUpdate(object, old: old ?? .null)
   case ("Pod", "resize"): findings.resize(object, old: old ?? .null)
+  case (_, "scale"): findings.notNegative(object["spec"]["replicas"], FieldPath("spec.replicas"))
   case (_, .some): break
   default:
     findings.spec(object, old: old, resource: resource)
-    if resource.kind != "Event" { findings.schemaRules(object, resource.type, .root, isRoot: true) }
+    // An event may say anything, and a node's taints have a path of their own.
+    if !["Event", "Node"].contains(resource.kind) { findings.schemaRules(object, resource.type, .root, isRoot: true) }
   }
   return findings.errors
 }
 
 extension Findings {
+  /// What a client sends to a subresource that has a kind of its own.
+  fileprivate mutating func request(_ object: JSON, kind: String) {
+    switch kind {
+    case "Binding":
+      if object["target"]["name"].isEmpty { required(FieldPath("target.name")) }
+      oneOf(object["target"]["kind"], FieldPath("target.kind"), ["Node", "<empty>"])
+    case "Scale": notNegative(object["spec"]["replicas"], FieldPath("spec.replicas"))
+    case "TokenRequest": lifetime(object["spec"]["expirationSeconds"], FieldPath("spec.expirationSeconds"))
+    default: break
+    }
+  }
+
+  /// How long a token may live, in seconds.
+  mutating func lifetime(_ seconds: JSON, _ path: FieldPath) {
+    guard let value = seconds.int else { return }
+    if value < 600 { invalid(path, seconds, "may not specify a duration less than 10 minutes") }
+    if value > 1 << 32 { invalid(path, seconds, "may not specify a duration larger than 2^32 seconds") }
+  }
+
   /// The rules of a kind.
   fileprivate mutating func spec(_ object: JSON, old: JSON?, resource: ResourceInfo) {
     switch (resource.group, resource.kind) {
@@ -64,6 +72,7 @@ extension Findings {
     case ("rbac.authorization.k8s.io", _): rbac(object, old: old, kind: resource.kind)
     case ("scheduling.k8s.io", "PriorityClass"): priorityClass(object, old: old)
     case ("networking.k8s.io", "NetworkPolicy"): networkPolicy(object)
+    case ("networking.k8s.io", "Ingress"): ingress(object)
     case ("storage.k8s.io", "StorageClass"): storageClass(object, old: old)
     default: break
     }
@@ -77,7 +86,8 @@ extension Findings {
       switch field.value {
       case .string:
         if value.isEmpty {
-          let mayBeEmpty = field.name == "value" || type.packageName == "meta/v1"
+          // Empty means something there: no header text, or the API server's own audience.
+          let mayBeEmpty = field.name == "value" || field.name == "audience"
           if field.isRequired, !mayBeEmpty, !hasError(at: path / field.name) { required(path / field.name) }
         } else if !field.enumValues.isEmpty, !field.enumValues.contains(value.string ?? ""), !hasError(at: path / field.name) {
           notSupported(path / field.name, value, field.enumValues)

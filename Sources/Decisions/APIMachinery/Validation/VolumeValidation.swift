@@ -30,7 +30,8 @@ extension Findings {
     case "hostPath":
       requiredText(source["path"], path / "path")
       noBackSteps(source["path"], path / "path")
-      oneOf(source["type"], path / "type", ["DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"])
+      oneOf(
+        source["type"], path / "type", ["DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"])
     case "emptyDir":
       quantity(source["sizeLimit"], path / "sizeLimit")
       if let medium = source["medium"].string, medium != "", medium != "Memory", !medium.hasPrefix("HugePages") {
@@ -43,14 +44,18 @@ extension Findings {
     case "nfs":
       requiredText(source["server"], path / "server")
       requiredText(source["path"], path / "path")
-      if let text = source["path"].string, !text.isEmpty, !text.hasPrefix("/") { invalid(path / "path", source["path"], "must be an absolute path") }
+      if let text = source["path"].string, !text.isEmpty, !text.hasPrefix("/") {
+        invalid(path / "path", source["path"], "must be an absolute path")
+      }
     case "csi": requiredText(source["driver"], path / "driver")
     default: break
     }
   }
 
   private mutating func mode(_ mode: JSON, _ path: FieldPath) {
-    if let value = mode.int, !(0...0o777).contains(value) { invalid(path, mode, "must be a number between 0 and 0777 (octal), both inclusive") }
+    if let value = mode.int, !(0...0o777).contains(value) {
+      invalid(path, mode, "must be a number between 0 and 0777 (octal), both inclusive")
+    }
   }
 
   private mutating func keysAndMode(_ source: JSON, _ path: FieldPath) {
@@ -105,7 +110,9 @@ extension Findings {
         requiredText(inner["name"], at / kind / "name")
         for (j, file) in inner["items"].items.enumerated() {
           keyToPath(file, (at / kind / "items")[j])
-          if !file["path"].isEmpty, !isNew(file["path"]) { invalid(path, .string(inner["name"].string ?? ""), "conflicting duplicate paths") }
+          if !file["path"].isEmpty, !isNew(file["path"]) {
+            invalid(path, .string(inner["name"].string ?? ""), "conflicting duplicate paths")
+          }
         }
       case "downwardAPI":
         for (j, file) in inner["items"].items.enumerated() {
@@ -113,9 +120,7 @@ extension Findings {
           if !file["path"].isEmpty, !isNew(file["path"]) { invalid(path, file["path"], "conflicting duplicate paths") }
         }
       case "serviceAccountToken":
-        let seconds = inner["expirationSeconds"]
-        if let value = seconds.int, value < 600 { invalid(at / kind / "expirationSeconds", seconds, "may not specify a duration less than 10 minutes") }
-        if let value = seconds.int, value > 1 << 32 { invalid(at / kind / "expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds") }
+        lifetime(inner["expirationSeconds"], at / kind / "expirationSeconds")
         requiredText(inner["path"], at / kind / "path")
         if !inner["path"].isEmpty, !isNew(inner["path"]) { invalid(path, inner["path"], "conflicting duplicate paths") }
       default: break

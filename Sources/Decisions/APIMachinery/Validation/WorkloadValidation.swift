@@ -71,7 +71,8 @@ extension Findings {
     notNegative(spec["replicas"], FieldPath("spec.replicas"))
     if spec["template"].isNull { return required(FieldPath("spec.template")) }
     for (key, value) in spec["selector"].object ?? JSONObject() where spec["template"]["metadata"]["labels"][key] != value {
-      invalid(FieldPath("spec.template.metadata.labels"), spec["template"]["metadata"]["labels"], "`selector` does not match template `labels`")
+      invalid(
+        FieldPath("spec.template.metadata.labels"), spec["template"]["metadata"]["labels"], "`selector` does not match template `labels`")
       break
     }
     template(spec["template"], FieldPath("spec.template"), restartPolicies: ["Always"])
@@ -121,12 +122,16 @@ extension Findings {
     notNegative(spec["ordinals"]["start"], path / "ordinals" / "start")
     guard let old else { return }
     var kept = spec
-    let free = ["replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "minReadySeconds"]
+    let free = [
+      "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy",
+      "minReadySeconds",
+    ]
     for field in free { kept[field] = old["spec"][field] }
     if kept != old["spec"] {
       forbidden(
         path,
-        "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden")
+        "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+      )
     }
   }
 
@@ -148,7 +153,10 @@ extension Findings {
   }
 
   private mutating func jobSpec(_ spec: JSON, _ path: FieldPath) {
-    for field in ["parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished", "backoffLimitPerIndex", "maxFailedIndexes"] {
+    for field in [
+      "parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished", "backoffLimitPerIndex",
+      "maxFailedIndexes",
+    ] {
       notNegative(spec[field], path / field)
     }
     oneOf(spec["completionMode"], path / "completionMode", ["NonIndexed", "Indexed"])
@@ -175,15 +183,20 @@ extension Findings {
     let name = cronJob["metadata"]["name"]
     if (name.string?.utf8.count ?? 0) > 52 { invalid(FieldPath("metadata.name"), name, "must be no more than 52 characters") }
     let schedule = spec["schedule"].string ?? ""
-    if schedule.isEmpty { required(path / "schedule") }
-    else if schedule.contains("TZ=") {
+    if schedule.isEmpty {
+      required(path / "schedule")
+    } else if schedule.contains("TZ=") {
       invalid(path / "schedule", spec["schedule"], "cannot use TZ or CRON_TZ in schedule, use timeZone field instead")
     } else if !Self.isSchedule(schedule) {
-      invalid(path / "schedule", spec["schedule"], "expected exactly 5 fields, found \(schedule.split(separator: " ").count): [\(schedule)]")
+      invalid(
+        path / "schedule", spec["schedule"], "expected exactly 5 fields, found \(schedule.split(separator: " ").count): [\(schedule)]")
     }
     oneOf(spec["concurrencyPolicy"], path / "concurrencyPolicy", ["Allow", "Forbid", "Replace"])
-    for field in ["startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"] { notNegative(spec[field], path / field) }
-    for field in ["selector", "manualSelector"] where spec["jobTemplate"]["spec"][field] != .null && spec["jobTemplate"]["spec"][field] != false {
+    for field in ["startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
+      notNegative(spec[field], path / field)
+    }
+    for field in ["selector", "manualSelector"]
+    where spec["jobTemplate"]["spec"][field] != .null && spec["jobTemplate"]["spec"][field] != false {
       invalid(path / "jobTemplate" / "spec" / field, spec["jobTemplate"]["spec"][field], "`\(field)` will be auto-generated")
     }
     jobSpec(spec["jobTemplate"]["spec"], path / "jobTemplate" / "spec")

@@ -1,0 +1,9 @@
+# For those who have make; the scripts do the same.
+.PHONY: build up down test check bench map
+build:  ; scripts/build
+up:     ; sudo scripts/up
+down:   ; sudo scripts/down
+test:   ; sudo scripts/test
+check:  ; scripts/check
+bench:  ; sudo Benchmarks/run
+map:    ; scripts/map

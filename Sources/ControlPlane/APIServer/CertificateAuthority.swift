@@ -1,0 +1,127 @@
+import Crypto
+import FoundationEssentials
+import SwiftASN1
+import SystemPackage
+import X509
+
+/// A key and its certificate, as PEM.
+package struct Credential: Sendable {
+  package let certificatePEM: String
+  package let keyPEM: String
+  package init(certificatePEM: String, keyPEM: String) {
+    self.certificatePEM = certificatePEM
+    self.keyPEM = keyPEM
+  }
+}
+
+/// A file of the server's identity that cannot be read, written or understood.
+package struct IdentityError: Error, CustomStringConvertible {
+  package let path: String
+  package let problem: String
+  package var description: String { "\(path): \(problem)" }
+}
+
+/// The cluster's own certificate authority: made on the first start, kept in `<data-dir>/pki`, mode 0600.
+package struct CertificateAuthority: Sendable {
+  static let yearsValid = 10.0
+  /// Leaf certificates live a year, and are made anew at each start.
+  static let leafYearsValid = 1.0
+  private static let secondsPerYear = 365.25 * 86_400
+
+  private let certificate: Certificate
+  private let key: P256.Signing.PrivateKey
+  package let certificatePEM: String
+
+  /// Reads the authority in a folder, or makes one there.
+  package init(directory: FilePath) throws {
+    let certificatePath = directory.appending("ca.crt").string
+    let keyPath = directory.appending("ca.key").string
+    let files = FileManager.default
+    if let keyData = files.contents(atPath: keyPath), let certificateData = files.contents(atPath: certificatePath) {
+      certificatePEM = String(decoding: certificateData, as: UTF8.self)
+      do {
+        certificate = try Certificate(pemEncoded: certificatePEM)
+      } catch {
+        throw IdentityError(path: certificatePath, problem: "is no PEM certificate (\(error)); restore it from a backup, or remove both ca.crt and ca.key to start a new authority")
+      }
+      do {
+        key = try P256.Signing.PrivateKey(pemRepresentation: String(decoding: keyData, as: UTF8.self))
+      } catch {
+        throw IdentityError(path: keyPath, problem: "is no P-256 key in PEM (\(error)); restore it from a backup, or remove both ca.crt and ca.key to start a new authority")
+      }
+      return
+    }
+    let key = P256.Signing.PrivateKey()
+    let name = try DistinguishedName { CommonName("swiftlet-ca") }
+    let certificate = try Certificate(
+      version: .v3, serialNumber: .init(), publicKey: .init(key.publicKey), notValidBefore: Date.now.addingTimeInterval(-3600),
+      notValidAfter: Date.now.addingTimeInterval(Self.yearsValid * Self.secondsPerYear), issuer: name, subject: name,
+      signatureAlgorithm: .ecdsaWithSHA256,
+      extensions: Certificate.Extensions {
+        Critical(BasicConstraints.isCertificateAuthority(maxPathLength: nil))
+        Critical(KeyUsage(digitalSignature: true, keyCertSign: true, cRLSign: true))
+        SubjectKeyIdentifier(hash: Certificate.PublicKey(key.publicKey))
+      }, issuerPrivateKey: .init(key))
+    self.key = key
+    self.certificate = certificate
+    certificatePEM = try certificate.serializeAsPEM().pemString + "\n"
+    try PrivateFile.write(Array(key.pemRepresentation.utf8), to: keyPath, mode: 0o600)
+    try PrivateFile.write(Array(certificatePEM.utf8), to: certificatePath, mode: 0o644)
+  }
+
+  /// A server's certificate for these names and IPv4 or IPv6 addresses.
+  package func server(commonName: String, organization: String? = nil, names: [String], addresses: [[UInt8]]) throws -> Credential {
+    let alternatives = names.map { GeneralName.dnsName($0) } + addresses.map { .ipAddress(ASN1OctetString(contentBytes: $0[...])) }
+    return try issue(commonName, organization.map { [$0] } ?? [], [.serverAuth, .clientAuth], alternatives)
+  }
+
+  /// A client's certificate: the user's name and groups.
+  package func client(user: String, groups: [String]) throws -> Credential { try issue(user, groups, [.clientAuth], []) }
+
+  private func issue(
+    _ commonName: String, _ organizations: [String], _ usages: [ExtendedKeyUsage.Usage], _ alternatives: [GeneralName]
+  ) throws -> Credential {
+    let leaf = P256.Signing.PrivateKey()
+    let subject = try DistinguishedName {
+      for organization in organizations { OrganizationName(organization) }
+      CommonName(commonName)
+    }
+    let certificate = try Certificate(
+      version: .v3, serialNumber: .init(), publicKey: .init(leaf.publicKey), notValidBefore: Date.now.addingTimeInterval(-3600),
+      notValidAfter: Date.now.addingTimeInterval(Self.leafYearsValid * Self.secondsPerYear), issuer: certificate.subject,
+      subject: subject, signatureAlgorithm: .ecdsaWithSHA256,
+      extensions: Certificate.Extensions {
+        Critical(BasicConstraints.notCertificateAuthority)
+        Critical(KeyUsage(digitalSignature: true))
+        try ExtendedKeyUsage(usages)
+        if !alternatives.isEmpty { SubjectAlternativeNames(alternatives) }
+      }, issuerPrivateKey: .init(key))
+    return Credential(
+      certificatePEM: try certificate.serializeAsPEM().pemString + "\n", keyPEM: leaf.pemRepresentation + "\n")
+  }
+}
+
+/// Files that appear whole or not at all.
+package enum PrivateFile {
+  package static func write(_ bytes: [UInt8], to path: String, mode: UInt16) throws {
+    let temporary = FilePath(path + ".new")
+    do {
+      let descriptor = try FileDescriptor.open(
+        temporary, .writeOnly, options: [.create, .truncate, .closeOnExec], permissions: FilePermissions(rawValue: CInterop.Mode(mode)))
+      try descriptor.closeAfter {
+        _ = try descriptor.writeAll(bytes)
+      }
+      try rename(temporary, FilePath(path))
+    } catch let error as Errno {
+      throw IdentityError(path: path, problem: "cannot be written: \(error)")
+    }
+  }
+
+  private static func rename(_ from: FilePath, _ to: FilePath) throws {
+    guard Glibc.rename(from.string, to.string) == 0 else { throw Errno(rawValue: errno) }
+  }
+}
+
+#if canImport(Glibc)
+  import Glibc
+#endif

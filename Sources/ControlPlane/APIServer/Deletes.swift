@@ -1,0 +1,136 @@
+import APIMachinery
+import JSONCodec
+import KubernetesAPI
+import RevisionStore
+
+/// metav1.DeleteOptions.
+struct DeleteOptions: Sendable {
+  var gracePeriodSeconds: Int?
+  var uid: String?
+  var resourceVersion: String?
+  var propagationPolicy: String?
+  var isDryRun = false
+
+  init() {}
+
+  init(_ call: APICall, body: JSON) throws {
+    gracePeriodSeconds = body["gracePeriodSeconds"].int ?? call.parameter("gracePeriodSeconds").flatMap { Int($0) }
+    uid = body["preconditions"]["uid"].string
+    resourceVersion = body["preconditions"]["resourceVersion"].string
+    propagationPolicy = body["propagationPolicy"].string ?? call.parameter("propagationPolicy")
+    isDryRun = (body["dryRun"].array ?? []).contains("All") || call.parameters("dryRun").contains("All")
+    if let grace = gracePeriodSeconds, grace < 0 { gracePeriodSeconds = 1 }
+  }
+}
+
+/// What deleting an object comes to, given its present state.
+enum DeletionStep: Equatable {
+  /// It goes now.
+  case remove
+  /// It is marked and stays until its kubelet or its finalizers let it go.
+  case mark(graceSeconds: Int)
+  /// It is being deleted already and nothing changes.
+  case wait
+
+  /// Pods get time to stop where a kubelet has them; every other kind goes as soon as no finalizer holds it.
+  static func decide(_ object: JSON, kind: String, graceAsked: Int?) -> DeletionStep {
+    let metadata = ObjectMeta(object["metadata"])
+    var grace = 0
+    if kind == "Pod" {
+      let pod = Pod(object)
+      grace = graceAsked ?? pod.spec.terminationGracePeriodSeconds
+      if pod.spec.nodeName.isEmpty || pod.isTerminal || pod.isMirror { grace = 0 }
+    }
+    let isHeld = !metadata.finalizers.isEmpty || (kind == "Namespace" && !(object["spec"]["finalizers"].array ?? []).isEmpty)
+    guard metadata.deletionTimestamp != nil else { return grace > 0 || isHeld ? .mark(graceSeconds: grace) : .remove }
+    // A second request may shorten the time, never lengthen it.
+    let current = metadata.deletionGracePeriodSeconds ?? 0
+    if kind == "Pod", graceAsked == nil { return current == 0 && !isHeld ? .remove : .wait }
+    if grace == 0 { return isHeld ? (current == 0 ? .wait : .mark(graceSeconds: 0)) : .remove }
+    return grace < current ? .mark(graceSeconds: grace) : .wait
+  }
+}
+
+extension Resources {
+  private static let undeletable: Set<String> = ["default", "kube-system", "kube-public"]
+
+  /// Deletes an object or starts its deletion. Answers with the object, and whether it is gone.
+  func delete(_ request: ResourceRequest, _ options: DeleteOptions, user: UserInfo) async throws -> (object: JSON, isGone: Bool) {
+    let (resource, name) = (request.resource, request.name ?? "")
+    if resource.kind == "Namespace", Self.undeletable.contains(name) {
+      throw APIFailure.forbidden(resource, name, "this namespace may not be deleted")
+    }
+    for _ in 0..<Self.conflictRetriesMax {
+      let (object, value) = try await stored(request)
+      try checkPreconditions(options, object, resource, name)
+      let step = DeletionStep.decide(object, kind: resource.kind, graceAsked: options.gracePeriodSeconds)
+      do {
+        switch step {
+        case .wait: return (object, false)
+        case .remove:
+          if options.isDryRun { return (object, true) }
+          var last = object
+          if !last["metadata"]["deletionTimestamp"].isNull || resource.kind == "Pod" {
+            last["metadata"]["deletionTimestamp"] = .string(Timestamp.now.rfc3339)
+            last["metadata"]["deletionGracePeriodSeconds"] = 0
+          }
+          let stored = resource.group == resource.storageGroup ? last : EventConversion.toCore(last)
+          let revision = try await store.write(.delete(key: value.key, value: StoredForm.encode(stored), .revision(value.revision)))
+          last["metadata"]["resourceVersion"] = .string(String(revision))
+          return (last, true)
+        case .mark(let grace):
+          let marked = mark(object, grace: grace, kind: resource.kind)
+          if options.isDryRun { return (marked, false) }
+          let revision = try await store.write(.put(key: value.key, value: StoredForm.encode(marked), .revision(value.revision)))
+          var result = marked
+          result["metadata"]["resourceVersion"] = .string(String(revision))
+          decoded.remember(result, at: revision)
+          return (result, false)
+        }
+      } catch let error as RevisionStoreError {
+        switch error.code {
+        case .conflict: continue
+        case .notFound: throw APIFailure.notFound(resource, name)
+        default: throw error
+        }
+      }
+    }
+    throw APIFailure.changed(resource, name)
+  }
+
+  private func mark(_ object: JSON, grace: Int, kind: String) -> JSON {
+    var marked = object
+    marked["metadata"]["deletionTimestamp"] = .string(Timestamp.now.advanced(bySeconds: Double(grace)).rfc3339)
+    marked["metadata"]["deletionGracePeriodSeconds"] = JSON(grace)
+    if kind == "Namespace" { marked["status"]["phase"] = "Terminating" }
+    if let generation = object["metadata"]["generation"].int { marked["metadata"]["generation"] = JSON(generation + 1) }
+    return marked
+  }
+
+  private func checkPreconditions(_ options: DeleteOptions, _ object: JSON, _ resource: ResourceInfo, _ name: String) throws {
+    if let uid = options.uid, uid != object["metadata"]["uid"].string {
+      throw APIFailure.conflict(
+        resource, name, "Precondition failed: UID in precondition: \(uid), UID in object meta: \(object["metadata"]["uid"].string ?? "")")
+    }
+    if let version = options.resourceVersion, version != object["metadata"]["resourceVersion"].string {
+      throw APIFailure.conflict(
+        resource, name,
+        "Precondition failed: ResourceVersion in precondition: \(version), ResourceVersion in object meta: \(object["metadata"]["resourceVersion"].string ?? "")")
+    }
+  }
+
+  /// Deletes what a selection matches; one that is gone in the meantime counts as deleted.
+  func deleteCollection(_ call: APICall, _ request: ResourceRequest, _ options: DeleteOptions) async throws -> ListPage {
+    let page = try await list(call, request)
+    for item in page.items {
+      var one = request
+      let parts = item.key.split(separator: "/")
+      one.name = parts.last.map(String.init)
+      if request.resource.isNamespaced, parts.count >= 2 { one.namespace = String(parts[parts.count - 2]) }
+      do {
+        _ = try await delete(one, options, user: call.user)
+      } catch let failure as APIFailure where failure.code == 404 {}
+    }
+    return page
+  }
+}

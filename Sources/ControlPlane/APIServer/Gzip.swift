@@ -1,0 +1,28 @@
+import CZlib
+
+/// Packs large answers for clients that take gzip.
+enum Gzip {
+  /// Smaller answers are sent as they are, as upstream does.
+  static let bytesMin = 128 << 10
+  /// Speed before size: the answer is made once and sent over a fast network.
+  static let level: Int32 = 1
+
+  static func compress(_ bytes: [UInt8]) -> [UInt8]? {
+    var stream = z_stream()
+    guard cz_deflate_init_gzip(&stream, level) == Z_OK else { return nil }
+    defer { deflateEnd(&stream) }
+    var out = [UInt8](repeating: 0, count: Int(deflateBound(&stream, UInt(bytes.count))))
+    let result = bytes.withUnsafeBufferPointer { input in
+      out.withUnsafeMutableBufferPointer { output in
+        stream.next_in = UnsafeMutablePointer(mutating: input.baseAddress)
+        stream.avail_in = UInt32(input.count)
+        stream.next_out = output.baseAddress
+        stream.avail_out = UInt32(output.count)
+        return deflate(&stream, Z_FINISH)
+      }
+    }
+    guard result == Z_STREAM_END else { return nil }
+    out.removeLast(out.count - Int(stream.total_out))
+    return out
+  }
+}

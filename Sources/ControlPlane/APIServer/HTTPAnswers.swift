@@ -1,0 +1,149 @@
+import APIMachinery
+import HTTPServing
+import JSONCodec
+import KubernetesAPI
+import NIOCore
+import NIOHTTP1
+import RevisionStore
+
+extension APIServer {
+  /// Answers one HTTP request.
+  package func serve(_ request: ServedRequest) async -> ServedResponse {
+    let started = ContinuousClock.now
+    let response = await answer(request)
+    metrics.count(method: request.method.rawValue, code: Int(response.status.code), duration: ContinuousClock.now - started)
+    return response
+  }
+
+  private func answer(_ request: ServedRequest) async -> ServedResponse {
+    var warnings = Warnings()
+    do {
+      let user = try await authentication.user(of: request, resources: resources)
+      if let open = try await openPath(request, user) { return open }
+      guard !user.isAnonymous else { throw APIFailure.unauthorized }
+      let path = request.path.split(separator: "/").map(String.init)
+      if let document = try documents(path, request, user) { return document }
+      guard let resourceRequest = ResourceRequest(path: path, registry: registry) else { throw APIFailure.noSuchPath }
+      let call = Self.call(request, user, path)
+      return try await response(perform(call, resourceRequest, &warnings), call, warnings)
+    } catch {
+      return Self.response(failure(error), request, warnings)
+    }
+  }
+
+  /// Whatever went wrong, as a Status.
+  func failure(_ error: any Error) -> APIFailure {
+    switch error {
+    case let failure as APIFailure: return failure
+    case let error as RevisionStoreError:
+      switch error.code {
+      case .diskFull: return APIFailure(507, "InsufficientStorage", "the disk is full: \(error.message)")
+      case .tooLarge(let limit): return APIFailure(413, "RequestEntityTooLarge", "the object is larger than \(limit) bytes")
+      case .overloaded:
+        return APIFailure(429, "TooManyRequests", error.message, details: ["retryAfterSeconds": 1])
+      case .compacted: return .expired("The resourceVersion for the provided list is too old.")
+      case .future(let current): return Resources.tooLarge(current + 1, current)
+      case .closed: return .unavailable("the server is stopping")
+      default: break
+      }
+      log.error("store: \(error.message)")
+      return .internalError(error.message)
+    case is CancellationError: return APIFailure(504, "Timeout", "the request was cancelled")
+    default:
+      log.error("request failed: \(error)")
+      return .internalError("\(error)")
+    }
+  }
+
+  private static func call(_ request: ServedRequest, _ user: UserInfo, _ path: [String]) -> APICall {
+    var call = APICall(user: user, method: request.method.rawValue, path: path, query: request.query.map { (name: $0.0, value: $0.1) })
+    call.contentType = request.headers.first(name: "content-type") ?? "application/json"
+    call.accept = request.headers[canonicalForm: "accept"].joined(separator: ",")
+    call.userAgent = request.headers.first(name: "user-agent") ?? ""
+    call.body = request.body.readableBytes == 0 ? .none : .bytes(Array(request.body.readableBytesView))
+    call.served = request
+    return call
+  }
+
+  private static func headers(_ type: String, _ warnings: Warnings) -> HTTPHeaders {
+    var headers: HTTPHeaders = ["Content-Type": type, "Cache-Control": "no-cache, private"]
+    for text in warnings.texts {
+      let quoted = text.map { $0 == "\"" || $0 == "\\" ? "\\\($0)" : String($0) }.joined()
+      headers.add(name: "Warning", value: "299 - \"\(quoted)\"")
+    }
+    return headers
+  }
+
+  private static func response(_ failure: APIFailure, _ request: ServedRequest, _ warnings: Warnings) -> ServedResponse {
+    var headers = headers("application/json", warnings)
+    if failure.code == 429 || failure.code == 503 { headers.add(name: "Retry-After", value: "1") }
+    if failure.code == 401 { headers.add(name: "WWW-Authenticate", value: "Bearer realm=\"kubernetes\"") }
+    return ServedResponse(
+      status: HTTPResponseStatus(statusCode: failure.code), headers: headers, body: .bytes(ByteBuffer(bytes: failure.status.serialized())))
+  }
+
+  private func response(_ result: APIResult, _ call: APICall, _ warnings: Warnings) throws -> ServedResponse {
+    switch result {
+    case .served(let response): return response
+    case .text(let text, let status, let type):
+      return ServedResponse(
+        status: HTTPResponseStatus(statusCode: status), headers: Self.headers(type, warnings), body: .bytes(ByteBuffer(string: text)))
+    case .document(let bytes): return Self.bytes(bytes, 200, call, warnings)
+    case .object(let object, let status):
+      guard let rendering = Rendering.negotiate(call.accept)?.including(call.parameter("includeObject")) else { throw APIFailure.notAcceptable }
+      var shown = object
+      let isPlain = ["Status", "Table", "PartialObjectMetadataList", "Scale", "TokenRequest"].contains(object["kind"].string ?? "")
+      if rendering != .object, !isPlain, let request = ResourceRequest(path: call.path, registry: registry) {
+        shown = rendering.render(object, request.resource, isFirst: true, isBookmark: false)
+      }
+      if call.flag("pretty") { return Self.bytes(Array((shown.prettyText() + "\n").utf8), status, call, warnings) }
+      return Self.bytes(shown.serialized(), status, call, warnings)
+    case .watch(let watch): return stream(watch, call, warnings)
+    }
+  }
+
+  private static func bytes(_ bytes: [UInt8], _ status: Int, _ call: APICall, _ warnings: Warnings) -> ServedResponse {
+    var headers = headers("application/json", warnings)
+    var body = bytes
+    if bytes.count > Gzip.bytesMin, call.served?.headers[canonicalForm: "accept-encoding"].contains("gzip") == true, let packed = Gzip.compress(bytes) {
+      headers.add(name: "Content-Encoding", value: "gzip")
+      headers.add(name: "Vary", value: "Accept-Encoding")
+      body = packed
+    }
+    return ServedResponse(status: HTTPResponseStatus(statusCode: status), headers: headers, body: .bytes(ByteBuffer(bytes: body)))
+  }
+
+  /// A watch as a body that goes on: one line of JSON for each event.
+  private func stream(_ watch: WatchRequest, _ call: APICall, _ warnings: Warnings) -> ServedResponse {
+    let accept = call.accept.split(separator: ",").first.map(String.init) ?? "application/json"
+    let type = watch.rendering == .object ? "application/json" : accept
+    return ServedResponse(
+      status: .ok, headers: Self.headers(type, warnings),
+      body: .stream { writer in
+        let first = FirstFlag()
+        do {
+          try await self.resources.run(watch) { items in
+            var out: [UInt8] = []
+            for item in items { try self.resources.write(item, watch, isFirst: first.take(), to: &out) }
+            try await writer.write(ByteBuffer(bytes: out))
+          }
+        } catch is ConnectionClosedError {
+        } catch is CancellationError {
+        } catch {
+          // A slow reader's stream just ends: it goes on from the last version that it saw.
+          if let store = error as? RevisionStoreError, case .slowWatcher = store.code { return }
+          let line: JSON = ["type": "ERROR", "object": self.failure(error).status]
+          try await writer.write(ByteBuffer(bytes: line.serialized() + [0x0A]))
+        }
+      })
+  }
+}
+
+/// True once. Only the task that writes a stream asks, one write after another, which makes it Sendable.
+private final class FirstFlag: @unchecked Sendable {
+  private var isFirst = true
+  func take() -> Bool {
+    defer { isFirst = false }
+    return isFirst
+  }
+}

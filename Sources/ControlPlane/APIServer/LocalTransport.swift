@@ -1,0 +1,71 @@
+import APIMachinery
+import JSONCodec
+import KubernetesClient
+
+/// Calls into the server in this process: values go across as they are.
+struct LocalTransport: APITransport {
+  let server: APIServer
+  let user: UserInfo
+
+  private func prepared(_ request: APIRequest) throws -> (APICall, ResourceRequest) {
+    let path = request.path.split(separator: "/").map(String.init)
+    guard let target = ResourceRequest(path: path, registry: server.registry) else { throw APIFailure.noSuchPath }
+    var call = APICall(user: user, method: request.method, path: path, query: request.query)
+    call.contentType = request.contentType
+    call.userAgent = "swiftlet/"
+    if let body = request.body { call.body = .json(body) }
+    return (call, target)
+  }
+
+  func send(_ request: APIRequest) async throws -> APIResponse {
+    do {
+      let (call, target) = try prepared(request)
+      if request.method == "GET", target.name == nil {
+        let page = try await server.resources.list(call, target)
+        let items = try server.resources.objects(page, target.resource)
+        return APIResponse(status: 200, body: ["metadata": page.metadata, "items": .array(items)])
+      }
+      var warnings = Warnings()
+      switch try await server.perform(call, target, &warnings) {
+      case .object(let object, let status): return APIResponse(status: status, body: object)
+      case .document(let bytes): return APIResponse(status: 200, body: try JSON.parse(bytes))
+      case .text(let text, let status, _): return APIResponse(status: status, body: .string(text))
+      case .watch, .served: throw APIFailure.badRequest("this request has no answer in this process")
+      }
+    } catch {
+      let failure = server.failure(error)
+      return APIResponse(status: failure.code, body: failure.status)
+    }
+  }
+
+  func watch(_ request: APIRequest) async throws -> AsyncThrowingStream<WatchEvent, any Error> {
+    let watch: WatchRequest
+    do {
+      let (call, target) = try prepared(request)
+      guard Authorization.allows(user, method: "GET", target) else {
+        throw APIFailure.forbidden(target.resource, "", "User \"\(user.name)\" cannot watch it")
+      }
+      watch = try server.resources.watchRequest(call, target)
+    } catch {
+      let failure = server.failure(error)
+      throw APIStatusError(APIResponse(status: failure.code, body: failure.status))
+    }
+    let server = server
+    return AsyncThrowingStream { continuation in
+      let task = Task {
+        do {
+          try await server.resources.run(watch) { items in
+            for item in items {
+              continuation.yield(WatchEvent(kind: item.kind, object: try server.resources.object(item, watch.resource)))
+            }
+          }
+          continuation.finish()
+        } catch {
+          let failure = server.failure(error)
+          continuation.finish(throwing: APIStatusError(APIResponse(status: failure.code, body: failure.status)))
+        }
+      }
+      continuation.onTermination = { _ in task.cancel() }
+    }
+  }
+}

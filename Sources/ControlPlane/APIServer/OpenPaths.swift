@@ -1,0 +1,87 @@
+import APIMachinery
+import HTTPServing
+import JSONCodec
+import NIOCore
+import NIOHTTP1
+import Synchronization
+
+extension APIServer {
+  /// What this server says it is: the Kubernetes version whose API it serves.
+  package static let version: JSON = [
+    "major": "1", "minor": "36", "gitVersion": "v1.36.2+swiftlet", "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
+    "goVersion": "none (Swift)", "compiler": "swiftc", "platform": "linux/amd64",
+  ]
+
+  /// Paths that need no user.
+  func openPath(_ request: ServedRequest, _ user: UserInfo) async throws -> ServedResponse? {
+    switch request.path {
+    case "/healthz", "/livez": return .text(.ok, "ok")
+    case "/readyz":
+      _ = try await resources.store.currentRevision()
+      return .text(.ok, "ok")
+    case "/version", "/version/":
+      return ServedResponse(
+        headers: ["Content-Type": "application/json"], body: .bytes(ByteBuffer(string: Self.version.prettyText() + "\n")))
+    case "/metrics":
+      guard user.isAdministrator else { throw user.isAnonymous ? APIFailure.unauthorized : APIFailure(403, "Forbidden", "forbidden: User \"\(user.name)\" cannot get path \"/metrics\"") }
+      return ServedResponse(
+        headers: ["Content-Type": "text/plain; version=0.0.4"],
+        body: .bytes(ByteBuffer(string: metrics.text(revision: try await resources.store.currentRevision()))))
+    default: return nil
+    }
+  }
+
+  /// Discovery and OpenAPI documents.
+  func documents(_ path: [String], _ request: ServedRequest, _ user: UserInfo) throws -> ServedResponse? {
+    let accept = request.headers[canonicalForm: "accept"].joined(separator: ",")
+    guard let document = try discovery.document(path, accept: accept) else { return nil }
+    var headers: HTTPHeaders = ["Content-Type": document.contentType, "ETag": document.etag, "Vary": "Accept"]
+    if path.first == "openapi", request.queryValue("hash") != nil {
+      headers.add(name: "Cache-Control", value: "public, immutable")
+    }
+    if request.headers[canonicalForm: "if-none-match"].contains(where: { $0 == document.etag }) {
+      return ServedResponse(status: .notModified, headers: headers)
+    }
+    if document.bytes.count > Gzip.bytesMin, request.headers[canonicalForm: "accept-encoding"].contains("gzip"), let packed = Gzip.compress(document.bytes) {
+      headers.add(name: "Content-Encoding", value: "gzip")
+      return ServedResponse(headers: headers, body: .bytes(ByteBuffer(bytes: packed)))
+    }
+    return ServedResponse(headers: headers, body: .bytes(ByteBuffer(bytes: document.bytes)))
+  }
+}
+
+/// Counts of requests, in Prometheus' text form.
+final class ServerMetrics: Sendable {
+  private struct Key: Hashable {
+    let method: String
+    let code: Int
+  }
+  private struct State {
+    var requests: [Key: Int] = [:]
+    var seconds = 0.0
+    var total = 0
+  }
+  private let state = Mutex(State())
+
+  func count(method: String, code: Int, duration: Duration) {
+    let seconds = Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
+    state.withLock { state in
+      state.requests[Key(method: method, code: code), default: 0] += 1
+      state.seconds += seconds
+      state.total += 1
+    }
+  }
+
+  func text(revision: Int64) -> String {
+    state.withLock { state in
+      var text = "# HELP apiserver_request_total Requests by method and status.\n# TYPE apiserver_request_total counter\n"
+      for (key, count) in state.requests.sorted(by: { ($0.key.method, $0.key.code) < ($1.key.method, $1.key.code) }) {
+        text += "apiserver_request_total{verb=\"\(key.method)\",code=\"\(key.code)\"} \(count)\n"
+      }
+      text += "# HELP apiserver_request_duration_seconds Time until the head of the answer.\n# TYPE apiserver_request_duration_seconds summary\n"
+      text += "apiserver_request_duration_seconds_sum \(state.seconds)\napiserver_request_duration_seconds_count \(state.total)\n"
+      text += "# HELP swiftlet_store_revision The newest revision.\n# TYPE swiftlet_store_revision gauge\nswiftlet_store_revision \(revision)\n"
+      return text
+    }
+  }
+}

@@ -1,0 +1,98 @@
+import APIMachinery
+import JSONCodec
+import Yams
+
+/// A request's body as a value, and what strict validation has to say about it.
+struct DecodedBody {
+  var object: JSON
+  /// Fields that stood twice, by path.
+  var duplicates: [String] = []
+}
+
+extension APICall {
+  static let mediaTypes = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]
+
+  private var mediaType: String {
+    let type = contentType.prefix { $0 != ";" }.lowercased()
+    return type.filter { $0 != " " }
+  }
+
+  /// The body in whatever form it came; an empty body is `.null`.
+  func decodedBody(_ registry: SchemaRegistry) throws -> DecodedBody {
+    switch body {
+    case .none: return DecodedBody(object: .null)
+    case .json(let object): return DecodedBody(object: object)
+    case .bytes(let bytes):
+      if bytes.isEmpty { return DecodedBody(object: .null) }
+      switch mediaType {
+      case "application/vnd.kubernetes.protobuf":
+        do {
+          return DecodedBody(object: try decodeProtobuf(bytes, registry: registry))
+        } catch {
+          throw APIFailure.badRequest("the body is no valid protobuf message: \(error)")
+        }
+      case "application/yaml", "application/apply-patch+yaml", "application/x-yaml", "text/yaml":
+        return try Self.yaml(bytes)
+      case "", "application/json", "application/json-patch+json", "application/merge-patch+json",
+        "application/strategic-merge-patch+json":
+        return try Self.json(bytes)
+      default: throw APIFailure.unsupportedMediaType(Self.mediaTypes)
+      }
+    }
+  }
+
+  private static func json(_ bytes: [UInt8]) throws -> DecodedBody {
+    var findings = JSONFindings()
+    do {
+      let object = try JSON.parse(bytes, noting: &findings)
+      return DecodedBody(object: object, duplicates: findings.duplicateFields)
+    } catch {
+      throw APIFailure.badRequest("couldn't get version/kind; json parse error: \(error)")
+    }
+  }
+
+  /// YAML that is JSON, as kubectl sends it, is read as JSON.
+  private static func yaml(_ bytes: [UInt8]) throws -> DecodedBody {
+    if let first = bytes.first(where: { $0 != 0x20 && $0 != 0x0A }), first == UInt8(ascii: "{"), let body = try? json(bytes) { return body }
+    do {
+      return DecodedBody(object: try YAMLDocument.parse(String(decoding: bytes, as: UTF8.self)))
+    } catch {
+      throw APIFailure.badRequest("error converting YAML to JSON: \(error)")
+    }
+  }
+}
+
+/// YAML as JSON values, with a bound on what aliases may unfold to.
+package enum YAMLDocument {
+  /// Values in one document, aliases unfolded: a bomb stops here.
+  static let valuesMax = 1_000_000
+
+  package static func parse(_ text: String) throws -> JSON {
+    guard let node = try Yams.compose(yaml: text) else { return .null }
+    var count = 0
+    return try convert(node, &count)
+  }
+
+  private static func convert(_ node: Node, _ count: inout Int) throws -> JSON {
+    count += 1
+    guard count <= valuesMax else { throw JSONError(reason: "the document unfolds to more than \(valuesMax) values", offset: 0) }
+    switch node {
+    case .scalar(let scalar):
+      if node.tag == Tag(.str) { return .string(scalar.string) }
+      if let bool = node.bool { return .bool(bool) }
+      if let int = node.int { return JSON(int) }
+      if let double = node.float { return .double(double) }
+      if node.null != nil { return .null }
+      return .string(scalar.string)
+    case .mapping(let mapping):
+      var object = JSONObject()
+      for (key, value) in mapping { object[key.string ?? ""] = try convert(value, &count) }
+      return .object(object)
+    case .sequence(let sequence):
+      var items: [JSON] = []
+      for item in sequence { items.append(try convert(item, &count)) }
+      return .array(items)
+    case .alias: throw JSONError(reason: "an alias without an anchor", offset: 0)
+    }
+  }
+}

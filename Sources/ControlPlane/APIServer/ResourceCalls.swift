@@ -1,0 +1,283 @@
+import APIMachinery
+import HTTPServing
+import JSONCodec
+import KubernetesAPI
+
+/// What the server wants to tell beside the answer (`Warning` headers).
+struct Warnings: Sendable {
+  var texts: [String] = []
+}
+
+extension APIServer {
+  /// Answers a call for a resource.
+  func perform(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings) async throws -> APIResult {
+    guard Authorization.allows(call.user, method: call.method, request) else {
+      let verb = Self.verb(call, request)
+      let scope = request.namespace.map { " in the namespace \"\($0)\"" } ?? " at the cluster scope"
+      let plural = request.resource.plural + (request.subresource.map { "/" + $0 } ?? "")
+      throw APIFailure.forbidden(
+        request.resource, request.name ?? "",
+        "User \"\(call.user.name)\" cannot \(verb) resource \"\(plural)\" in API group \"\(request.resource.group)\"\(scope)")
+    }
+    if let subresource = request.subresource { return try await perform(call, request, subresource, &warnings) }
+    try allowed(call, request)
+    switch (call.method, request.name) {
+    case ("GET", nil): return try await collection(call, request)
+    case ("GET", _):
+      if call.flag("watch") { return .watch(try resources.watchRequest(call, request)) }
+      return .object(try await resources.stored(request).object)
+    case ("POST", nil): return try await created(call, request, &warnings)
+    case ("PUT", .some): return try await updated(call, request, &warnings)
+    case ("PATCH", .some): return try await patched(call, request, &warnings)
+    case ("DELETE", .some): return try await deleted(call, request)
+    case ("DELETE", nil):
+      let options = try DeleteOptions(call, body: try call.decodedBody(registry).object)
+      return .document(resources.document(try await resources.deleteCollection(call, request, options), request.resource))
+    default: throw APIFailure.methodNotAllowed("")
+    }
+  }
+
+  static func verb(_ call: APICall, _ request: ResourceRequest) -> String {
+    switch call.method {
+    case "GET": call.flag("watch") ? "watch" : request.name == nil ? "list" : "get"
+    case "POST": "create"
+    case "PUT": "update"
+    case "PATCH": "patch"
+    default: request.name == nil ? "deletecollection" : "delete"
+    }
+  }
+
+  private func allowed(_ call: APICall, _ request: ResourceRequest) throws {
+    guard request.resource.verbs.contains(Self.verb(call, request)) else { throw APIFailure.methodNotAllowed("") }
+  }
+
+  private func collection(_ call: APICall, _ request: ResourceRequest) async throws -> APIResult {
+    guard let rendering = Rendering.negotiate(call.accept) else { throw APIFailure.notAcceptable }
+    if call.flag("watch") {
+      var watch = try resources.watchRequest(call, request)
+      watch.rendering = rendering.including(call.parameter("includeObject"))
+      return .watch(watch)
+    }
+    let page = try await resources.list(call, request)
+    switch rendering {
+    case .object: return .document(resources.document(page, request.resource))
+    case .table(let version, _):
+      let include = call.parameter("includeObject").flatMap(TableObject.init(rawValue:)) ?? .metadata
+      var result = table(
+        resource: request.resource, objects: try resources.objects(page, request.resource), now: .now, includeObject: include,
+        version: version)
+      result["metadata"] = page.metadata
+      return .object(result)
+    case .partial(let version):
+      let items = try resources.objects(page, request.resource).map { partialObjectMetadata($0, version: version) }
+      return .object([
+        "kind": "PartialObjectMetadataList", "apiVersion": .string("meta.k8s.io/\(version.rawValue)"), "metadata": page.metadata,
+        "items": .array(items),
+      ])
+    }
+  }
+
+  // MARK: writes
+
+  private func created(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings) async throws -> APIResult {
+    let body = try validBody(call, request.resource, &warnings)
+    let name = body["metadata"]["name"].string ?? ""
+    if name.isEmpty, (body["metadata"]["generateName"].string ?? "").isEmpty {
+      throw Self.invalid(request.resource, "", "metadata.name", "FieldValueRequired", "Required value: name or generateName is required")
+    }
+    let object = try await resources.create(request, body, try WriteContext(call))
+    return .object(object, status: 201)
+  }
+
+  static func invalid(_ resource: ResourceInfo, _ name: String, _ field: String, _ reason: String, _ message: String) -> APIFailure {
+    let kind = resource.group.isEmpty ? resource.kind : "\(resource.kind).\(resource.group)"
+    return APIFailure(
+      422, "Invalid", "\(kind) \"\(name)\" is invalid: \(field): \(message)",
+      details: [
+        "name": JSON(name.isEmpty ? nil : name), "group": JSON(resource.group.isEmpty ? nil : resource.group), "kind": .string(resource.kind),
+        "causes": [["reason": .string(reason), "message": .string(message), "field": .string(field)]],
+      ])
+  }
+
+  func updated(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings, subresource: String? = nil) async throws -> APIResult {
+    let body = try validBody(call, request.resource, &warnings)
+    try checkName(body, request)
+    let context = try WriteContext(call, subresource: subresource)
+    return .object(try await resources.update(request, context) { _ in body })
+  }
+
+  private func checkName(_ body: JSON, _ request: ResourceRequest) throws {
+    let name = body["metadata"]["name"].string ?? ""
+    guard name == request.name else {
+      throw APIFailure.badRequest("the name of the object (\(name)) does not match the name on the URL (\(request.name ?? ""))")
+    }
+  }
+
+  /// The body as an object of the resource's kind, with unknown fields named or dropped as `fieldValidation` says.
+  func validBody(_ call: APICall, _ resource: ResourceInfo, _ warnings: inout Warnings, type: SchemaType? = nil) throws -> JSON {
+    let decoded = try call.decodedBody(registry)
+    var object = decoded.object
+    guard case .object = object else { throw APIFailure.badRequest("the body of the request is empty or no object") }
+    if type == nil {
+      try checkKind(object, resource)
+      object["kind"] = .string(resource.kind)
+      object["apiVersion"] = .string(resource.apiVersion)
+    }
+    try strict(&object, decoded.duplicates, call, type ?? resource.type, &warnings)
+    if type == nil, let namespace = object["metadata"]["namespace"].string, !namespace.isEmpty, resource.isNamespaced,
+      let asked = ResourceRequest(path: call.path, registry: registry)?.namespace, asked != namespace
+    {
+      throw APIFailure.badRequest("the namespace of the provided object does not match the namespace sent on the request")
+    }
+    return object
+  }
+
+  private func checkKind(_ object: JSON, _ resource: ResourceInfo) throws {
+    let (kind, version) = (object["kind"].string ?? "", object["apiVersion"].string ?? "")
+    guard !kind.isEmpty || !version.isEmpty else { return }
+    guard kind == resource.kind || kind.isEmpty, version == resource.apiVersion || version.isEmpty else {
+      throw APIFailure.badRequest(
+        "the API version in the data (\(version)) does not match the expected API version (\(resource.apiVersion)), or kind \(kind) is not \(resource.kind)")
+    }
+  }
+
+  func strict(_ object: inout JSON, _ duplicates: [String], _ call: APICall, _ type: SchemaType, keepsEmpty: Bool = false, _ warnings: inout Warnings) throws {
+    let unknown: [UnknownField]
+    do {
+      unknown = try prune(&object, type: type, keepsEmpty: keepsEmpty)
+    } catch {
+      throw APIFailure.badRequest("\(error)")
+    }
+    let complaints = duplicates.map { "duplicate field \"\($0)\"" } + unknown.map { "unknown field \"\($0.path)\"" }
+    guard !complaints.isEmpty else { return }
+    switch call.parameter("fieldValidation") ?? "Warn" {
+    case "Ignore": break
+    case "Strict": throw APIFailure.badRequest("strict decoding error: " + complaints.joined(separator: ", "))
+    default: warnings.texts += complaints
+    }
+  }
+
+  // MARK: patches
+
+  static let patchTypes = [
+    "application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+  ]
+
+  func patched(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings, subresource: String? = nil) async throws -> APIResult {
+    let type = call.contentType.prefix { $0 != ";" }.lowercased()
+    guard Self.patchTypes.contains(type) else { throw APIFailure.unsupportedMediaType(Self.patchTypes) }
+    let decoded = try call.decodedBody(registry)
+    if type == "application/apply-patch+yaml" { return try await applied(call, request, decoded, subresource, &warnings) }
+    let resource = request.resource
+    var collected = warnings
+    let context = try WriteContext(call, subresource: subresource)
+    let object = try await resources.update(request, context) { current in
+      var result: JSON
+      do {
+        switch type {
+        case "application/json-patch+json": result = try jsonPatch(original: current, patch: decoded.object)
+        case "application/merge-patch+json": result = jsonMergePatch(original: current, patch: decoded.object)
+        default: result = try strategicMerge(original: current, patch: decoded.object, type: resource.type)
+        }
+      } catch let failure as APIFailure {
+        throw failure
+      } catch {
+        throw type == "application/json-patch+json"
+          ? APIFailure(422, "Invalid", "\(error)") : APIFailure.badRequest("\(error)")
+      }
+      var noticed = Warnings()
+      try strict(&result, decoded.duplicates, call, resource.type, &noticed)
+      collected.texts += noticed.texts.filter { !collected.texts.contains($0) }
+      let uid = result["metadata"]["uid"].string
+      if let uid, uid != current["metadata"]["uid"].string {
+        throw APIFailure.conflict(
+          resource, request.name ?? "",
+          "Precondition failed: UID in precondition: \(uid), UID in object meta: \(current["metadata"]["uid"].string ?? "")")
+      }
+      // Without a version in the patch, a concurrent change is no conflict: the patch is applied again.
+      return result
+    }
+    warnings = collected
+    return .object(object)
+  }
+
+  private func applied(
+    _ call: APICall, _ request: ResourceRequest, _ decoded: DecodedBody, _ subresource: String?, _ warnings: inout Warnings
+  ) async throws -> APIResult {
+    let resource = request.resource
+    guard let manager = call.parameter("fieldManager"), !manager.isEmpty else {
+      throw APIFailure(
+        422, "Invalid", "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
+        details: [
+          "group": "meta.k8s.io", "kind": "PatchOptions",
+          "causes": [["reason": "FieldValueRequired", "message": "Required value: is required for apply patch", "field": "fieldManager"]],
+        ])
+    }
+    var body = decoded.object
+    guard body["apiVersion"].string == resource.apiVersion, body["kind"].string == resource.kind else {
+      throw APIFailure.badRequest("the body of an apply patch needs apiVersion \(resource.apiVersion) and kind \(resource.kind)")
+    }
+    try strict(&body, decoded.duplicates, call, resource.type, keepsEmpty: true, &warnings)
+    if let namespace = request.namespace { body["metadata"]["namespace"] = .string(namespace) }
+    body["metadata"]["name"] = .string(request.name ?? "")
+    let applied = body
+    var context = try WriteContext(call, subresource: subresource)
+    context.tracksOwnership = false
+    let isForced = call.flag("force")
+    func merge(_ live: JSON?) throws -> JSON {
+      do {
+        return try serverSideApply(
+          live: live, applied: applied, manager: manager, force: isForced, subresource: subresource, type: resource.type,
+          apiVersion: resource.apiVersion, now: context.now)
+      } catch .conflict(let conflict) {
+        throw APIFailure(
+          409, "Conflict", conflict.message,
+          details: [
+            "name": JSON(request.name), "group": JSON(resource.group.isEmpty ? nil : resource.group), "kind": .string(resource.plural),
+            "causes": conflict.details,
+          ])
+      } catch .badRequest(let message) {
+        throw APIFailure.badRequest(message)
+      } catch .mismatch(let message) {
+        throw APIFailure.internalError(message)
+      }
+    }
+    do {
+      return .object(try await resources.update(request, context) { try merge($0) })
+    } catch let failure as APIFailure where failure.code == 404 && subresource == nil && !(failure.details["kind"].string == "namespaces") {
+      do {
+        var fresh = request
+        fresh.name = nil
+        return .object(try await resources.create(fresh, try merge(nil), context), status: 201)
+      } catch let failure as APIFailure where failure.reason == "AlreadyExists" {
+        return .object(try await resources.update(request, context) { try merge($0) })
+      }
+    }
+  }
+
+  // MARK: delete
+
+  private func deleted(_ call: APICall, _ request: ResourceRequest) async throws -> APIResult {
+    let options = try DeleteOptions(call, body: try call.decodedBody(registry).object)
+    let (object, isGone) = try await resources.delete(request, options, user: call.user)
+    if isGone, request.resource.kind == "Service" { await ServiceAddresses.release(object, resources) }
+    // Pods are answered with themselves, as are objects that are still going.
+    guard isGone, request.resource.kind != "Pod" else { return .object(object, status: 200) }
+    return .object([
+      "kind": "Status", "apiVersion": "v1", "metadata": .object(JSONObject()), "status": "Success",
+      "details": [
+        "name": object["metadata"]["name"], "group": JSON(request.resource.group.isEmpty ? nil : request.resource.group),
+        "kind": .string(request.resource.plural), "uid": object["metadata"]["uid"],
+      ],
+    ])
+  }
+}
+
+extension Rendering {
+  /// A table whose rows carry what `includeObject` asks for.
+  func including(_ include: String?) -> Rendering {
+    guard case .table(let version, _) = self, let include = include.flatMap(TableObject.init(rawValue:)) else { return self }
+    return .table(version: version, include: include)
+  }
+}

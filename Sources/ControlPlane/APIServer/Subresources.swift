@@ -1,0 +1,213 @@
+import APIMachinery
+import HTTPServing
+import JSONCodec
+import KubernetesAPI
+
+extension APIServer {
+  /// Answers a call for a subresource.
+  func perform(_ call: APICall, _ request: ResourceRequest, _ subresource: String, _ warnings: inout Warnings) async throws -> APIResult {
+    guard let info = request.resource.subresources.first(where: { $0.name == subresource }), request.name != nil else {
+      throw APIFailure.noSuchPath
+    }
+    guard subresource == "proxy" || info.verbs.contains(Self.verb(call, request)) || (subresource == "log" && call.method == "GET") else {
+      throw APIFailure.methodNotAllowed("")
+    }
+    switch (request.resource.plural, subresource) {
+    case ("pods", "binding"): return try await bind(call, request)
+    case ("pods", "eviction"): return try await evict(call, request)
+    case ("pods", "log"), ("pods", "exec"), ("pods", "attach"), ("pods", "portforward"):
+      return try await NodeProxy(server: self).perform(call, request, subresource)
+    case ("serviceaccounts", "token"): return try await token(call, request)
+    case (_, "scale"): return try await scale(call, request, &warnings)
+    case (_, "status"), ("namespaces", "finalize"), ("pods", "ephemeralcontainers"), ("pods", "resize"), (_, "approval"):
+      return try await part(call, request, subresource, &warnings)
+    default: throw APIFailure.methodNotAllowed("\(request.resource.plural)/\(subresource)")
+    }
+  }
+
+  /// A subresource that is a part of its object under the object's own kind.
+  private func part(
+    _ call: APICall, _ request: ResourceRequest, _ subresource: String, _ warnings: inout Warnings
+  ) async throws -> APIResult {
+    switch call.method {
+    case "GET": return .object(try await resources.stored(request).object)
+    case "PUT": return try await updated(call, request, &warnings, subresource: subresource)
+    default: return try await patched(call, request, &warnings, subresource: subresource)
+    }
+  }
+
+  // MARK: pods
+
+  private func bind(_ call: APICall, _ request: ResourceRequest) async throws -> APIResult {
+    let body = try call.decodedBody(registry).object
+    let node = body["target"]["name"].string ?? ""
+    guard !node.isEmpty else {
+      throw Self.invalid(request.resource, request.name ?? "", "target.name", "FieldValueRequired", "Required value")
+    }
+    try await bind(request, node: node, annotations: body["metadata"]["annotations"], uid: body["metadata"]["uid"].string, call)
+    return .object(["kind": "Status", "apiVersion": "v1", "metadata": .object(JSONObject()), "status": "Success", "code": 201], status: 201)
+  }
+
+  private func bind(_ request: ResourceRequest, node: String, annotations: JSON, uid: String?, _ call: APICall) async throws {
+    var context = try WriteContext(call, subresource: "binding")
+    context.user = .controlPlane
+    _ = try await resources.update(request, context) { pod in
+      let name = request.name ?? ""
+      if let uid, !uid.isEmpty, uid != pod["metadata"]["uid"].string {
+        throw APIFailure.conflict(
+          request.resource, name, "Precondition failed: UID in precondition: \(uid), UID in object meta: \(pod["metadata"]["uid"].string ?? "")")
+      }
+      guard pod["metadata"]["deletionTimestamp"].isNull else {
+        throw APIFailure.conflict(request.resource, name, "pod \(name) is being deleted, cannot be assigned to a host")
+      }
+      let current = pod["spec"]["nodeName"].string ?? ""
+      guard current.isEmpty else {
+        throw APIFailure.conflict(request.resource, name, "pod \(name) is already assigned to node \"\(current)\"")
+      }
+      var bound = pod
+      bound["spec"]["nodeName"] = .string(node)
+      for (key, value) in annotations.object ?? JSONObject() { bound["metadata"]["annotations"][key] = value }
+      var conditions = (pod["status"]["conditions"].array ?? []).filter { $0["type"].string != "PodScheduled" }
+      conditions.append([
+        "type": "PodScheduled", "status": "True", "lastProbeTime": .null, "lastTransitionTime": .string(context.now.rfc3339),
+        "observedGeneration": pod["metadata"]["generation"],
+      ])
+      bound["status"]["conditions"] = .array(conditions)
+      return bound
+    }
+  }
+
+  /// An eviction is a delete that PodDisruptionBudgets may refuse.
+  private func evict(_ call: APICall, _ request: ResourceRequest) async throws -> APIResult {
+    let body = try call.decodedBody(registry).object
+    let options = try DeleteOptions(call, body: body["deleteOptions"])
+    let pod = Pod(try await resources.stored(request).object)
+    if !pod.isTerminal, pod.phase != "Pending", try await disruptionBudgetRefuses(pod, request) {
+      throw APIFailure(
+        429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.",
+        details: ["causes": [["reason": "DisruptionBudget", "message": "The disruption budget does not allow it now."]]])
+    }
+    _ = try await resources.delete(request, options, user: call.user)
+    return .object(["kind": "Status", "apiVersion": "v1", "metadata": .object(JSONObject()), "status": "Success", "code": 201], status: 201)
+  }
+
+  private func disruptionBudgetRefuses(_ pod: Pod, _ request: ResourceRequest) async throws -> Bool {
+    guard let budgets = registry.resource(group: "policy", version: "v1", plural: "poddisruptionbudgets") else { return false }
+    let page = try await resources.store.list(
+      prefix: ResourceRequest.prefix(budgets, namespace: request.namespace), after: nil, limit: nil, at: nil)
+    for stored in page.items {
+      let budget = try resources.decoded.object(stored)
+      guard let selector = LabelSelector(json: budget["spec"]["selector"]), selector.matches(pod.metadata.labels) else { continue }
+      if (budget["status"]["disruptionsAllowed"].int ?? 0) <= 0 { return true }
+    }
+    return false
+  }
+
+  // MARK: tokens
+
+  private func token(_ call: APICall, _ request: ResourceRequest) async throws -> APIResult {
+    let account = try await resources.stored(request).object
+    var body = try call.decodedBody(registry).object
+    let now = Timestamp.now
+    let seconds = body["spec"]["expirationSeconds"].int ?? 3600
+    guard seconds >= 600 else {
+      throw APIFailure(
+        422, "Invalid",
+        "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: \(seconds): may not specify a duration less than 10 minutes")
+    }
+    let reference = body["spec"]["boundObjectRef"]
+    var bound: (kind: String, name: String, uid: String)?
+    if let kind = reference["kind"].string {
+      guard ["Pod", "Secret", "Node"].contains(kind) else { throw APIFailure.badRequest("cannot bind token for serviceaccount \"\(request.name ?? "")\" to object type \(kind)") }
+      var target = request
+      target.resource = resources.resource(kind.lowercased() + "s")
+      target.name = reference["name"].string ?? ""
+      if kind == "Node" { target.namespace = nil }
+      let object = try await resources.stored(target).object
+      if let uid = reference["uid"].string, !uid.isEmpty, uid != object["metadata"]["uid"].string {
+        throw APIFailure.conflict(target.resource, target.name ?? "", "the UID in the bound object reference (\(uid)) does not match the UID in record. The object might have been deleted and then recreated")
+      }
+      if let node = call.user.nodeName, kind == "Pod", object["spec"]["nodeName"].string != node {
+        throw APIFailure.forbidden(request.resource, request.name ?? "", "node requested token bound to a pod scheduled on a different node")
+      }
+      bound = (kind.lowercased(), target.name ?? "", object["metadata"]["uid"].string ?? "")
+    } else if call.user.nodeName != nil {
+      throw APIFailure.forbidden(request.resource, request.name ?? "", "node requested token not bound to a pod")
+    }
+    let asked = (body["spec"]["audiences"].array ?? []).compactMap(\.string)
+    let audiences = asked.isEmpty ? ServiceAccountTokens.audiencesDefault : asked
+    let claims = ServiceAccountTokens.Claims(
+      namespace: request.namespace ?? "", account: request.name ?? "", accountUID: account["metadata"]["uid"].string ?? "",
+      audiences: audiences, expires: Int(now.secondsSinceEpoch) + seconds, issued: Int(now.secondsSinceEpoch), bound: bound)
+    body["kind"] = "TokenRequest"
+    body["apiVersion"] = "authentication.k8s.io/v1"
+    body["metadata"] = [
+      "name": JSON(request.name), "namespace": JSON(request.namespace), "creationTimestamp": .string(now.rfc3339),
+    ]
+    body["spec"]["audiences"] = JSON(audiences)
+    body["spec"]["expirationSeconds"] = JSON(seconds)
+    body["status"] = [
+      "token": .string(try tokens.token(claims)),
+      "expirationTimestamp": .string(Timestamp(secondsSinceEpoch: now.secondsSinceEpoch + Int64(seconds)).rfc3339),
+    ]
+    return .object(body, status: 201)
+  }
+
+  // MARK: scale
+
+  private static func scaleObject(_ object: JSON) -> JSON {
+    let selector = object["kind"].string == "ReplicationController"
+      ? object["spec"]["selector"].object.map { $0.map { "\($0)=\($1.string ?? "")" }.sorted().joined(separator: ",") }
+      : Self.selectorText(object["spec"]["selector"])
+    let metadata = object["metadata"]
+    return [
+      "kind": "Scale", "apiVersion": "autoscaling/v1",
+      "metadata": [
+        "name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"],
+        "resourceVersion": metadata["resourceVersion"], "creationTimestamp": metadata["creationTimestamp"],
+      ],
+      "spec": ["replicas": JSON(object["spec"]["replicas"].int ?? 0)],
+      "status": ["replicas": JSON(object["status"]["replicas"].int ?? 0), "selector": JSON(selector)],
+    ]
+  }
+
+  private static func selectorText(_ selector: JSON) -> String {
+    let labels = (selector["matchLabels"].object ?? JSONObject()).map { "\($0)=\($1.string ?? "")" }.sorted()
+    let expressions = (selector["matchExpressions"].array ?? []).map { expression in
+      let key = expression["key"].string ?? ""
+      let values = (expression["values"].array ?? []).compactMap(\.string).sorted().joined(separator: ",")
+      return switch expression["operator"].string {
+      case "Exists": key
+      case "DoesNotExist": "!\(key)"
+      case "NotIn": "\(key) notin (\(values))"
+      default: "\(key) in (\(values))"
+      }
+    }
+    return (labels + expressions).joined(separator: ",")
+  }
+
+  private func scale(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings) async throws -> APIResult {
+    if call.method == "GET" { return .object(Self.scaleObject(try await resources.stored(request).object)) }
+    let body = try call.decodedBody(registry).object
+    let context = try WriteContext(call, subresource: "scale")
+    let object = try await resources.update(request, context) { current in
+      let scale = Self.scaleObject(current)
+      var wanted = body
+      switch call.contentType.prefix(while: { $0 != ";" }) {
+      case "application/json-patch+json": wanted = try jsonPatch(original: scale, patch: body)
+      case _ where call.method == "PATCH": wanted = jsonMergePatch(original: scale, patch: body)
+      default: break
+      }
+      guard let replicas = wanted["spec"]["replicas"].int ?? (wanted["spec"].isNull ? nil : 0), replicas >= 0 else {
+        throw Self.invalid(
+          request.resource, request.name ?? "", "spec.replicas", "FieldValueInvalid",
+          "Invalid value: \(wanted["spec"]["replicas"].text()): must be greater than or equal to 0")
+      }
+      var changed = current
+      changed["spec"]["replicas"] = JSON(replicas)
+      changed["metadata"]["resourceVersion"] = wanted["metadata"]["resourceVersion"].isNull ? current["metadata"]["resourceVersion"] : wanted["metadata"]["resourceVersion"]
+      return changed
+    }
+    return .object(Self.scaleObject(object))
+  }
+}

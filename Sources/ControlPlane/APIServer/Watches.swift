@@ -1,0 +1,215 @@
+import APIMachinery
+import JSONCodec
+import KubernetesAPI
+import KubernetesClient
+import RevisionStore
+
+/// A watch as it was asked for.
+struct WatchRequest: Sendable {
+  /// A watch without `timeoutSeconds` ends after a random time in this range of seconds, as upstream, so that clients spread.
+  static let secondsDefault = 1800...3600
+  /// Seconds between bookmarks.
+  static let bookmarkInterval = 60.0
+
+  let resource: ResourceInfo
+  let prefix: String
+  let selection: Selection
+  /// Nil: everything there is first, as ADDED, then what follows.
+  let from: Revision?
+  let sendsInitialEvents: Bool
+  let allowsBookmarks: Bool
+  let seconds: Int
+  var rendering = Rendering.object
+}
+
+/// How objects are shown to a client.
+enum Rendering: Sendable, Equatable {
+  case object
+  case table(version: TableVersion, include: TableObject)
+  case partial(version: TableVersion)
+}
+
+/// One event of a watch, not yet bytes.
+struct WatchItem: Sendable {
+  enum Content: Sendable {
+    /// As stored; nothing was decoded for it.
+    case stored(value: [UInt8], revision: Revision)
+    case object(JSON)
+  }
+  let kind: WatchEvent.Kind
+  let content: Content
+}
+
+extension Resources {
+  func watchRequest(_ call: APICall, _ request: ResourceRequest) throws -> WatchRequest {
+    var selection = try Selection(call, request)
+    if let name = request.name { selection.fields.requirements.append(try FieldSelector.parse("metadata.name=\(name)").requirements[0]) }
+    let sendsInitial = call.parameter("sendInitialEvents").map { $0 == "true" || $0 == "1" }
+    let match = call.parameter("resourceVersionMatch") ?? ""
+    if sendsInitial != nil, match != "NotOlderThan" {
+      throw Self.invalidOptions("resourceVersionMatch", "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+    }
+    if sendsInitial == nil, !match.isEmpty {
+      throw Self.invalidOptions("resourceVersionMatch", "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+    }
+    let revision = try Self.revision(call.parameter("resourceVersion"))
+    var prefix = ResourceRequest.prefix(request.resource, namespace: request.namespace)
+    if request.namespace == nil, request.resource.isNamespaced, let namespace = selection.fields.exact("metadata.namespace") { prefix += namespace + "/" }
+    return WatchRequest(
+      resource: request.resource, prefix: prefix, selection: selection,
+      from: sendsInitial == true ? nil : revision, sendsInitialEvents: sendsInitial == true,
+      allowsBookmarks: call.flag("allowWatchBookmarks"),
+      seconds: call.parameter("timeoutSeconds").flatMap { Int($0) }.flatMap { $0 > 0 ? $0 : nil } ?? Int.random(in: WatchRequest.secondsDefault))
+  }
+
+  /// Runs a watch until its time is over, its reader leaves or the store ends it. `yield` is awaited for each group of
+  /// events, so a slow reader slows only its own stream.
+  func run(_ watch: WatchRequest, _ yield: @Sendable ([WatchItem]) async throws -> Void) async throws {
+    var revision: Revision
+    if let from = watch.from {
+      let current = try await store.currentRevision()
+      guard from <= current else { throw Self.tooLarge(from, current) }
+      revision = from
+    } else {
+      revision = try await initialEvents(watch, yield)
+    }
+    let changes: RevisionWatch
+    do {
+      changes = try await store.watch(prefix: watch.prefix, from: revision)
+    } catch let error as RevisionStoreError {
+      guard case .compacted = error.code else { throw error }
+      throw APIFailure.expired("too old resource version: \(revision)")
+    }
+    let timer = Task {
+      // Bookmarks keep a quiet client's version young; the last one comes at the end of the watch.
+      let end = ContinuousClock.now + .seconds(watch.seconds)
+      while ContinuousClock.now < end {
+        let pause = min(.seconds(WatchRequest.bookmarkInterval), end - ContinuousClock.now)
+        try await Task.sleep(for: pause, tolerance: .seconds(1))
+        if watch.allowsBookmarks { changes.requestProgress() }
+      }
+      changes.cancel()
+    }
+    defer { timer.cancel() }
+    try await withTaskCancellationHandler {
+      for try await batch in changes {
+        var items = try batch.events.compactMap { try item($0, watch) }
+        if batch.events.isEmpty, watch.allowsBookmarks { items.append(bookmark(watch, batch.completeTo)) }
+        if !items.isEmpty { try await yield(items) }
+      }
+    } onCancel: {
+      changes.cancel()
+    }
+  }
+
+  private func initialEvents(_ watch: WatchRequest, _ yield: @Sendable ([WatchItem]) async throws -> Void) async throws -> Revision {
+    var after: String?
+    var at: Revision?
+    while true {
+      let page = try await store.list(prefix: watch.prefix, after: after, limit: Self.scanPageSize, at: at)
+      at = page.revision
+      var items: [WatchItem] = []
+      for value in page.items {
+        if !watch.selection.selectsEverything, !watch.selection.matches(try StoredForm.decode(value.value, revision: value.revision)) { continue }
+        items.append(WatchItem(kind: .added, content: .stored(value: value.value, revision: value.revision)))
+      }
+      if !page.more, watch.sendsInitialEvents { items.append(bookmark(watch, page.revision, endsInitialEvents: true)) }
+      try await yield(items)
+      guard page.more, let last = page.items.last else { return page.revision }
+      after = last.key
+    }
+  }
+
+  private func bookmark(_ watch: WatchRequest, _ revision: Revision, endsInitialEvents: Bool = false) -> WatchItem {
+    var object: JSON = [
+      "kind": .string(watch.resource.kind), "apiVersion": .string(watch.resource.apiVersion),
+      "metadata": ["resourceVersion": .string(String(revision)), "creationTimestamp": .null],
+    ]
+    if endsInitialEvents { object["metadata"]["annotations"] = ["k8s.io/initial-events-end": "true"] }
+    return WatchItem(kind: .bookmark, content: .object(object))
+  }
+
+  /// What a change is to a reader with a selector: an object that begins to match is ADDED, one that ceases to is DELETED.
+  private func item(_ event: ChangeEvent, _ watch: WatchRequest) throws -> WatchItem? {
+    let content = WatchItem.Content.stored(value: event.value, revision: event.revision)
+    if watch.selection.selectsEverything {
+      let kind: WatchEvent.Kind = event.kind == .delete ? .deleted : event.previous == nil ? .added : .modified
+      return WatchItem(kind: kind, content: content)
+    }
+    let matched = try event.previous.map { watch.selection.matches(try decoded.object($0)) } ?? false
+    guard event.kind == .put else { return matched ? WatchItem(kind: .deleted, content: content) : nil }
+    let matches = watch.selection.matches(try decoded.object(event.value, revision: event.revision))
+    switch (matched, matches) {
+    case (false, true): return WatchItem(kind: .added, content: content)
+    case (true, true): return WatchItem(kind: .modified, content: content)
+    case (true, false):
+      // The reader gets the state it knew, with the version of the change.
+      return WatchItem(kind: .deleted, content: .stored(value: event.previous?.value ?? event.value, revision: event.revision))
+    case (false, false): return nil
+    }
+  }
+
+  /// The event as a value, for readers in this process and for tables.
+  func object(_ item: WatchItem, _ resource: ResourceInfo) throws -> JSON {
+    switch item.content {
+    case .object(let object): return object
+    case .stored(let value, let revision):
+      // A deleted event may carry an older state under the deletion's revision: such a pair is not remembered.
+      let object = item.kind == .deleted ? try StoredForm.decode(value, revision: revision) : try decoded.object(value, revision: revision)
+      return present(object, as: resource)
+    }
+  }
+
+  /// Appends the event's line.
+  func write(_ item: WatchItem, _ watch: WatchRequest, isFirst: Bool, to out: inout [UInt8]) throws {
+    out.append(contentsOf: "{\"type\":\"\(item.kind.rawValue)\",\"object\":".utf8)
+    if case .stored(let value, let revision) = item.content, watch.rendering == .object, watch.resource.group == watch.resource.storageGroup {
+      StoredForm.splice(value, revision: revision, into: &out)
+    } else {
+      var object = try object(item, watch.resource)
+      if item.kind != .error { object = watch.rendering.render(object, watch.resource, isFirst: isFirst, isBookmark: item.kind == .bookmark) }
+      object.write(to: &out)
+    }
+    out.append(contentsOf: "}\n".utf8)
+  }
+}
+
+extension Rendering {
+  /// What an Accept header asks for; nil where it takes nothing that there is.
+  static func negotiate(_ accept: String) -> Rendering? {
+    if accept.isEmpty { return .object }
+    for clause in accept.split(separator: ",") {
+      let parts = clause.split(separator: ";").map { $0.drop { $0 == " " } }
+      guard let type = parts.first else { continue }
+      var parameters: [Substring: Substring] = [:]
+      for part in parts.dropFirst() {
+        let pair = part.split(separator: "=", maxSplits: 1)
+        if pair.count == 2 { parameters[pair[0]] = pair[1] }
+      }
+      guard ["application/json", "*/*", "application/*", "application/yaml"].contains(type) else { continue }
+      guard let version = TableVersion(rawValue: String(parameters["v"] ?? "v1")) else { continue }
+      switch parameters["as"] {
+      case nil: return .object
+      case "Table" where parameters["g"] == "meta.k8s.io": return .table(version: version, include: .metadata)
+      case "PartialObjectMetadata" where parameters["g"] == "meta.k8s.io", "PartialObjectMetadataList" where parameters["g"] == "meta.k8s.io":
+        return .partial(version: version)
+      default: continue
+      }
+    }
+    return nil
+  }
+
+  func render(_ object: JSON, _ resource: ResourceInfo, isFirst: Bool, isBookmark: Bool) -> JSON {
+    switch self {
+    case .object: return object
+    case .partial(let version): return partialObjectMetadata(object, version: version)
+    case .table(let version, let include):
+      var result = APIMachinery.table(
+        resource: resource, objects: isBookmark ? [] : [object], now: .now, includeObject: include, version: version)
+      if !isFirst { result["columnDefinitions"] = .array([]) }
+      result["metadata"] = ["resourceVersion": object["metadata"]["resourceVersion"]]
+      if isBookmark { result["rows"] = .array([]) }
+      return result
+    }
+  }
+}

@@ -1,0 +1,250 @@
+import APIMachinery
+import JSONCodec
+import KubernetesAPI
+import RevisionStore
+
+/// How a change came about, which decides what it may touch and who owns its fields.
+struct WriteContext: Sendable {
+  var user: UserInfo
+  var manager: String
+  var subresource: String?
+  var isDryRun = false
+  var now = Timestamp.now
+  /// False for server-side apply, which keeps managedFields itself.
+  var tracksOwnership = true
+
+  init(_ call: APICall, subresource: String? = nil) throws {
+    user = call.user
+    manager = call.fieldManager
+    self.subresource = subresource
+    for value in call.parameters("dryRun") {
+      guard value == "All" else {
+        throw APIFailure(422, "Invalid", "Options.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: \"\(value)\": supported values: \"All\"")
+      }
+      isDryRun = true
+    }
+  }
+
+  init(user: UserInfo, manager: String, subresource: String? = nil) {
+    self.user = user
+    self.manager = manager
+    self.subresource = subresource
+  }
+}
+
+extension Resources {
+  /// Kinds whose generation counts the changes of their spec.
+  private static let withoutGeneration: Set<String> = [
+    "Service", "Node", "Namespace", "ConfigMap", "Secret", "ServiceAccount", "Event", "Endpoints", "Lease", "PersistentVolume",
+    "PersistentVolumeClaim", "ResourceQuota", "LimitRange",
+  ]
+
+  private func hasGeneration(_ resource: ResourceInfo) -> Bool {
+    !Self.withoutGeneration.contains(resource.kind) && resource.type.field("spec") != nil
+  }
+
+  private static let suffixAlphabet = Array("bcdfghjklmnpqrstvwxz2456789")
+  static func randomSuffix() -> String { String((0..<5).map { _ in suffixAlphabet.randomElement()! }) }
+
+  // MARK: create
+
+  func create(_ request: ResourceRequest, _ body: JSON, _ context: WriteContext) async throws -> JSON {
+    let resource = request.resource
+    var object = resource.group == resource.storageGroup ? body : EventConversion.toCore(body)
+    object["metadata"]["managedFields"] = context.tracksOwnership ? .null : object["metadata"]["managedFields"]
+    if let namespace = request.namespace { object["metadata"]["namespace"] = .string(namespace) }
+    let base = object["metadata"]["generateName"].string ?? ""
+    let isGenerated = (object["metadata"]["name"].string ?? "").isEmpty && !base.isEmpty
+    prepareForCreate(&object, resource, context)
+    for attempt in 0..<8 {
+      if isGenerated { object["metadata"]["name"] = .string(String(base.prefix(58)) + Self.randomSuffix()) }
+      object["metadata"]["uid"] = .string(UUIDs.random())
+      do {
+        return try await insert(object, request, context)
+      } catch let failure as APIFailure {
+        guard isGenerated, failure.reason == "AlreadyExists", attempt < 7 else { throw failure }
+      }
+    }
+    throw APIFailure.internalError("no free name was found")
+  }
+
+  private func insert(_ candidate: JSON, _ request: ResourceRequest, _ context: WriteContext) async throws -> JSON {
+    let resource = request.resource
+    var object = candidate
+    applyDefaults(&object, resource: resource)
+    // Before admission: nobody owns what the server adds, so that a later apply does not take it away.
+    if context.tracksOwnership {
+      updateManagedFields(
+        old: nil, new: &object, manager: context.manager, subresource: nil, type: resource.type,
+        apiVersion: resource.apiVersion, now: context.now)
+    }
+    try await admission.admitCreate(&object, request, context, self)
+    applyDefaults(&object, resource: resource)
+    admission.afterDefaults(&object, resource)
+    try check(object, old: nil, resource, subresource: nil)
+    let name = object["metadata"]["name"].string ?? ""
+    if context.isDryRun {
+      if try await store.get(request.key(name), at: nil) != nil { throw APIFailure.alreadyExists(resource, name) }
+      return present(object, as: resource)
+    }
+    do {
+      let revision = try await store.write(.put(key: request.key(name), value: StoredForm.encode(object), .absent))
+      return present(written(object, revision), as: resource)
+    } catch let error as RevisionStoreError {
+      guard case .conflict = error.code else { throw error }
+      throw APIFailure.alreadyExists(resource, name)
+    }
+  }
+
+  private func written(_ object: JSON, _ revision: Revision) -> JSON {
+    var object = object
+    object["metadata"]["resourceVersion"] = .string(String(revision))
+    decoded.remember(object, at: revision)
+    return object
+  }
+
+  private func prepareForCreate(_ object: inout JSON, _ resource: ResourceInfo, _ context: WriteContext) {
+    var metadata = object["metadata"]
+    metadata["creationTimestamp"] = .string(context.now.rfc3339)
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink", "generation"] { metadata[field] = .null }
+    if hasGeneration(resource) { metadata["generation"] = 1 }
+    object["metadata"] = metadata
+    switch resource.kind {
+    case "Node": break  // a kubelet registers with its status
+    case "Pod": object["status"] = ["phase": "Pending", "qosClass": .string(Pod(object).qosClass.rawValue)]
+    case "Namespace":
+      object["status"] = ["phase": "Active"]
+      object["spec"] = ["finalizers": ["kubernetes"]]
+      object["metadata"]["labels"]["kubernetes.io/metadata.name"] = object["metadata"]["name"]
+    case "PersistentVolume", "PersistentVolumeClaim": object["status"] = ["phase": "Pending"]
+    default:
+      if resource.subresources.contains(where: { $0.name == "status" }) {
+        object["status"] = resource.type.field("status") == nil ? .null : .object(JSONObject())
+      }
+    }
+  }
+
+  /// Throws the 422 that names everything wrong with an object.
+  private func check(_ object: JSON, old: JSON?, _ resource: ResourceInfo, subresource: String?) throws {
+    let errors = validate(object, old: old, resource: resource, subresource: subresource)
+    guard !errors.isEmpty else { return }
+    let status = invalidStatus(errors, resource: resource, name: object["metadata"]["name"].string ?? "")
+    throw APIFailure(422, "Invalid", status["message"].string ?? "", details: status["details"])
+  }
+
+  // MARK: update
+
+  /// Changes an object by a function of its present state; tried again when another writer was faster, unless the
+  /// change itself names a version.
+  func update(
+    _ request: ResourceRequest, _ context: WriteContext, _ change: (JSON) throws -> JSON
+  ) async throws -> JSON {
+    let name = request.name ?? ""
+    for attempt in 0..<Self.conflictRetriesMax {
+      let (old, value) = try await stored(request)
+      let changed = try change(old)
+      let asked = changed["metadata"]["resourceVersion"].string ?? ""
+      let isPinned = !asked.isEmpty && asked != old["metadata"]["resourceVersion"].string
+      if isPinned { throw APIFailure.changed(request.resource, name) }
+      do {
+        return try await replace(old, value, changed, request, context)
+      } catch let error as RevisionStoreError {
+        switch error.code {
+        case .conflict where attempt + 1 < Self.conflictRetriesMax: continue
+        case .conflict: throw APIFailure.changed(request.resource, name)
+        case .notFound: throw APIFailure.notFound(request.resource, name)
+        default: throw error
+        }
+      }
+    }
+    throw APIFailure.changed(request.resource, name)
+  }
+
+  private func replace(
+    _ presentedOld: JSON, _ value: StoredValue, _ changed: JSON, _ request: ResourceRequest, _ context: WriteContext
+  ) async throws -> JSON {
+    let resource = request.resource
+    let isStoredForm = resource.group == resource.storageGroup
+    let old = isStoredForm ? presentedOld : EventConversion.toCore(presentedOld)
+    var new = isStoredForm ? changed : EventConversion.toCore(changed)
+    try keepServerFields(&new, old: old, request, context)
+    applyDefaults(&new, resource: resource)
+    if context.tracksOwnership {
+      updateManagedFields(
+        old: old, new: &new, manager: context.manager, subresource: context.subresource, type: resource.type,
+        apiVersion: resource.apiVersion, now: context.now)
+    }
+    try await admission.admitUpdate(&new, old: old, request, context, self)
+    applyDefaults(&new, resource: resource)
+    admission.afterDefaults(&new, resource)
+    new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+    try check(new, old: old, resource, subresource: context.subresource)
+    if hasGeneration(resource), context.subresource != "status", new["spec"] != old["spec"] {
+      new["metadata"]["generation"] = JSON((old["metadata"]["generation"].int ?? 0) + 1)
+    }
+    if Self.isUnchanged(new, old) { return presentedOld }
+    if context.isDryRun { return present(new, as: resource) }
+    if Self.isReadyToGo(new, resource) {
+      let revision = try await store.write(
+        .delete(key: value.key, value: StoredForm.encode(new), .revision(value.revision)))
+      new["metadata"]["resourceVersion"] = .string(String(revision))
+      return present(new, as: resource)
+    }
+    let revision = try await store.write(.put(key: value.key, value: StoredForm.encode(new), .revision(value.revision)))
+    return present(written(new, revision), as: resource)
+  }
+
+  /// Whether an update took the last thing away that held a deleted object.
+  private static func isReadyToGo(_ object: JSON, _ resource: ResourceInfo) -> Bool {
+    let metadata = ObjectMeta(object["metadata"])
+    guard metadata.deletionTimestamp != nil, metadata.finalizers.isEmpty else { return false }
+    if resource.kind == "Namespace" { return (object["spec"]["finalizers"].array ?? []).isEmpty }
+    return (metadata.deletionGracePeriodSeconds ?? 0) == 0
+  }
+
+  /// Equal but for managedFields, which alone are no reason to write.
+  private static func isUnchanged(_ new: JSON, _ old: JSON) -> Bool {
+    var (a, b) = (new, old)
+    if new["metadata"]["managedFields"].isEmpty || old["metadata"]["managedFields"].isEmpty || a["metadata"]["managedFields"] == b["metadata"]["managedFields"] {
+      a["metadata"]["managedFields"] = .null
+      b["metadata"]["managedFields"] = .null
+    }
+    return a == b
+  }
+
+  /// What a writer cannot change stays; a status write changes the status, any other write everything but the status.
+  private func keepServerFields(_ new: inout JSON, old: JSON, _ request: ResourceRequest, _ context: WriteContext) throws {
+    let resource = request.resource
+    let uid = new["metadata"]["uid"].string ?? ""
+    if !uid.isEmpty, uid != old["metadata"]["uid"].string {
+      throw APIFailure.conflict(
+        resource, request.name ?? "",
+        "Precondition failed: UID in precondition: \(uid), UID in object meta: \(old["metadata"]["uid"].string ?? "")")
+    }
+    var metadata = new["metadata"]
+    let kept = ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink", "generateName"]
+    for field in kept { metadata[field] = old["metadata"][field] }
+    if metadata["managedFields"].isNull { metadata["managedFields"] = old["metadata"]["managedFields"] }
+    new["kind"] = old["kind"]
+    new["apiVersion"] = old["apiVersion"]
+    let hasStatus = resource.subresources.contains { $0.name == "status" }
+    switch context.subresource {
+    case "status":
+      var kept = old
+      kept["status"] = new["status"]
+      var keptMetadata = old["metadata"]
+      keptMetadata["managedFields"] = metadata["managedFields"]
+      if resource.kind == "Node" || resource.kind == "Pod" || resource.kind == "Namespace" {
+        // Upstream lets status writers set labels and annotations too; clients rely on it for nodes.
+        keptMetadata["labels"] = metadata["labels"]
+        keptMetadata["annotations"] = metadata["annotations"]
+      }
+      if resource.kind == "Pod" { keptMetadata["finalizers"] = old["metadata"]["finalizers"] }
+      kept["metadata"] = keptMetadata
+      new = kept
+    default:
+      new["metadata"] = metadata
+      if hasStatus, !context.user.isControlPlane { new["status"] = old["status"] }
+    }
+  }
+}

@@ -1,0 +1,53 @@
+import ContainerRuntime
+import JSONCodec
+import KubernetesAPI
+import PodLifecycle
+
+extension PodWorker {
+  /// Takes over what the runtime kept while no agent ran: the same processes, restart counts and exit codes.
+  func adopt(_ sandbox: SandboxState) {
+    let attempt = sandbox.labels["sandboxAttempt"].int ?? 0
+    observed.sandboxesMade = attempt + 1
+    // An agent that died between the sandbox and its network leaves a sandbox without an address: made anew.
+    let address = services.network.address(of: uid)
+    let isWhole = sandbox.isAlive && (pod.spec.hostNetwork || address != nil)
+    observed.sandbox = isWhole ? .ready(attempt: attempt) : .dead(attempt: attempt)
+    observed.podIPs = pod.spec.hostNetwork ? services.configuration.addresses : address.map { [$0.ip] } ?? []
+    for state in sandbox.containers.sorted(by: { $0.attempt < $1.attempt }) {
+      guard let run = adoptedRun(state, in: sandbox, attempt) else { continue }
+      observed[state.name].previousRun = observed[state.name].run
+      observed[state.name].run = run
+    }
+    for (name, seen) in observed.containers {
+      guard let run = seen.run, run.attempt > 0 else { continue }
+      observed[name].crash = CrashBackoff(restarts: run.attempt, lastStartedAt: run.startedAt)
+    }
+  }
+
+  private func adoptedRun(_ state: ContainerState, in sandbox: SandboxState, _ attempt: Int) -> ContainerRun? {
+    let known = apiStatus(ofContainer: state.id)
+    var run = ContainerRun(
+      id: state.id, attempt: state.attempt, sandboxAttempt: attempt, startedAt: Timestamp(nanosecondsSinceEpoch: state.startedAt),
+      image: known["image"].string ?? "", imageID: known["imageID"].string ?? "", user: known["user"])
+    switch state.phase {
+    case .running:
+      guard !sandbox.isAlive else { return run }
+      run.state = .exited(
+        ContainerExit(
+          code: 137, signal: 9, finishedAt: services.clock.now(), reason: "ContainerStatusUnknown",
+          message: "the pod's supervisor has died"))
+    case .exited: run.state = .exited(containerExit(state, pod: pod, services: services))
+    case .created: return nil
+    }
+    return run
+  }
+
+  private func apiStatus(ofContainer id: String) -> JSON {
+    for list in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
+      for item in pod.status[list].array ?? [] {
+        if item["containerID"].string == "\(ContainerStatusBuilder.runtimeName)://\(id)" { return item }
+      }
+    }
+    return .null
+  }
+}
