@@ -26,6 +26,7 @@ final class Cluster: Sendable {
   init(_ adjust: (inout KubeletConfiguration) -> Void = { _ in }) async throws {
     directory = NSTemporaryDirectory() + "swl-kubelet-\(UUID().uuidString)"
     try FileManager.default.createDirectory(atPath: directory + "/logs", withIntermediateDirectories: true)
+    try FileManager.default.createDirectory(atPath: directory + "/pki", withIntermediateDirectories: true)
     let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     store = try SQLiteRevisionStore(path: directory + "/state.db", logger: log)
     let authority = try CertificateAuthority(directory: FilePath(directory))
@@ -45,8 +46,15 @@ final class Cluster: Sendable {
     self.configuration = configuration
     // The default namespace and its service account come with the controllers.
     let admin = client
-    try await eventually("default service account") {
-      (try? await admin.get(.serviceAccounts("default"), name: "default")) != nil
+    do {
+      try await eventually("default service account") {
+        (try? await admin.get(.serviceAccounts("default"), name: "default")) != nil
+      }
+    } catch {
+      do { _ = try await admin.get(.serviceAccounts("default"), name: "default") } catch { print("DEBUG get", error) }
+      do { print("DEBUG ns", try await admin.list(.namespaces).items.count) } catch { print("DEBUG list", error) }
+      await close()
+      throw error
     }
   }
 
