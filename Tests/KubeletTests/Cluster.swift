@@ -51,8 +51,6 @@ final class Cluster: Sendable {
         (try? await admin.get(.serviceAccounts("default"), name: "default")) != nil
       }
     } catch {
-      do { _ = try await admin.get(.serviceAccounts("default"), name: "default") } catch { print("DEBUG get", error) }
-      do { print("DEBUG ns", try await admin.list(.namespaces).items.count) } catch { print("DEBUG list", error) }
       await close()
       throw error
     }
@@ -74,7 +72,7 @@ final class Cluster: Sendable {
     let kubelet = Kubelet(
       nodeAgent: agent, client: client, events: events, runtime: runtime, recovered: recovering ? runtime.recovered() : [],
       hooks: .init(
-        events: runtime.events, exec: { _, _, _, _ in throw FakeRuntime.Refusal(description: "no streams here") },
+        events: runtime.events(), exec: { _, _, _, _ in throw FakeRuntime.Refusal(description: "no streams here") },
         attach: { _, _, _ in throw FakeRuntime.Refusal(description: "no streams here") }, statistics: { _ in .null }),
       images: images, network: network, volumes: volumes, environments: FakeEnvironments(),
       group: .singletonMultiThreadedEventLoopGroup, log: log)
