@@ -61,7 +61,7 @@ let decisions: [Target] = [
 
 let kernel: [Target] = [
   room("Kernel", "LinuxKernel", ["CLinux", systemPackage]),
-  room("Kernel", "CgroupV2", ["LinuxKernel", systemPackage]),
+  room("Kernel", "CgroupV2", ["LinuxKernel", "CLinux", systemPackage]),
   room("Kernel", "Netlink", ["LinuxKernel", "CLinux", "NFTables", systemPackage]),
   room("Kernel", "OverlayMounts", ["LinuxKernel", "CLinux", systemPackage]),
 ]
@@ -95,22 +95,26 @@ let executables: [Target] = [
   .executableTarget(
     name: "swiftlet",
     dependencies: [
-      "APIServer", "Scheduler", "KubernetesClient",
+      "APIServer", "Scheduler", "Kubelet", "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
       "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "HTTPServing", "JSONCodec", "KubernetesAPI", "CLinux",
-      systemPackage, arguments, log, nioCore, nioPosix, x509, crypto,
+      systemPackage, arguments, log, nioCore, nioPosix, nioHTTP1, httpClient, x509, crypto,
     ],
     path: "Sources/Executables/swiftlet", swiftSettings: swiftSettings)
 ]
 
-let networkTests: [Target] = [
+// Tests sit beside what they test: one target for each room.
+let roomTests: [Target] = [
+  tests("JSONCodecTests", ["JSONCodec"]),
+  tests("KubernetesAPITests", ["KubernetesAPI", "JSONCodec"]),
+  tests("SchedulingTests", ["Scheduling", "KubernetesAPI", "JSONCodec"]),
+  tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"]),
   tests("RevisionStoreTests", ["RevisionStore"]),
   tests("NFTablesTests", ["NFTables"]),
   tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),
   tests("PodNetworkTests", ["PodNetwork", "Netlink", "NFTables", "LinuxKernel", systemPackage]),
-]
-
-let decisionTests: [Target] = [
-  tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"])
+  tests("HTTPServingTests", ["HTTPServing", nioCore, nioPosix, nioHTTP1, nioSSL]),
+  tests("RemoteStreamsTests", ["RemoteStreams", "HTTPServing", "JSONCodec", "CZlib", nioCore, nioPosix, nioHTTP1, nioEmbedded]),
+  tests("ContainerImagesTests", ["ContainerImages", "OCISpec", "JSONCodec", "LinuxKernel", systemPackage, nioCore, nioPosix, nioHTTP1, crypto]),
 ]
 
 let kubeletTests: [Target] = [
@@ -119,6 +123,17 @@ let kubeletTests: [Target] = [
     "Kubelet", "PodLifecycle", "KubernetesAPI", "JSONCodec", "KubernetesClient", "ContainerRuntime", "ContainerImages", "PodNetwork",
     "OCISpec", "LinuxKernel", "APIServer", "RevisionStore", systemPackage, nioCore, nioPosix, nioHTTP1, nioHTTP2, log,
   ]),
+]
+
+let runtimeTests: [Target] = [
+  tests("CgroupV2Tests", ["CgroupV2", "LinuxKernel", systemPackage]),
+  tests("ContainerRuntimeTests", ["ContainerRuntime", "CgroupV2", "OverlayMounts", "LinuxKernel", "JSONCodec", systemPackage]),
+]
+
+let benchmarks: [Target] = [
+  .executableTarget(
+    name: "ContainerStart", dependencies: ["ContainerRuntime", "LinuxKernel", "JSONCodec", systemPackage],
+    path: "Benchmarks/ContainerStart", swiftSettings: swiftSettings)
 ]
 
 let package = Package(
@@ -136,5 +151,6 @@ let package = Package(
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
-  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + networkTests + kubeletTests + decisionTests
+  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + roomTests + kubeletTests
+    + runtimeTests + benchmarks
 )

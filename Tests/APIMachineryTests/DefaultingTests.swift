@@ -152,6 +152,9 @@ func defaulted(_ plural: String, _ group: String, _ object: JSON) -> JSON {
     #expect(defaulted("namespaces", ["metadata": ["name": "n"]])["metadata"]["labels"]["kubernetes.io/metadata.name"] == "n")
     #expect(defaulted("namespaces", ["metadata": ["name": "n"]])["status"]["phase"] == "Active")
     #expect(defaulted("secrets", [:])["type"] == "Opaque")
+    #expect(
+      defaulted("secrets", ["data": ["a": "YQ==", "b": "Yg=="], "stringData": ["b": "hello"]])
+        == ["data": ["a": "YQ==", "b": "aGVsbG8="], "type": "Opaque"])
     #expect(defaulted("nodes", ["status": ["capacity": ["cpu": "1"]]])["status"]["allocatable"] == ["cpu": "1"])
     #expect(defaulted("configmaps", ["data": ["a": "b"]]) == ["data": ["a": "b"]])
     #expect(

@@ -381,10 +381,15 @@ private func container(_ more: String) -> String { #"{"containers":[{"name":"c",
         "ingresses", "networking.k8s.io",
         #"{"spec":{"rules":[{"http":{"paths":[{"path":"/","pathType":"Odd","backend":{"service":{"name":""}}}]}}]}}"#,
         [
-          #"spec.rules[0].http.paths[0].pathType: Unsupported value: "Odd": supported values: "Exact", "ImplementationSpecific", "Prefix""#,
           "spec.rules[0].http.paths[0].backend.service.name: Required value",
+          "spec.rules[0].http.paths[0].backend: Required value: port name or number is required",
+          #"spec.rules[0].http.paths[0].pathType: Unsupported value: "Odd": supported values: "Exact", "ImplementationSpecific", "Prefix""#,
         ]
       ),
+      (
+        "ingresses", "networking.k8s.io", #"{"spec":{}}"#, ["spec: Invalid value: {}: either `defaultBackend` or `rules` must be specified"]
+      ),
+      ("ingresses", "networking.k8s.io", #"{"spec":{"defaultBackend":{"service":{"name":"a","port":{"number":80}}}}}"#, []),
     ] as [(String, String, String, [String])])
   func otherKindsAreChecked(_ plural: String, _ group: String, _ text: String, _ expected: [String]) throws {
     #expect(try problems(plural, group, text) == expected)

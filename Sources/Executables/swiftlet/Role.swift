@@ -7,8 +7,8 @@ import Dispatch
 
 /// How a long-running command lives and ends.
 enum Role {
-  /// Runs the work until SIGTERM or SIGINT, then cancels it and waits for its end.
-  static func untilStopped(_ work: @escaping @Sendable () async -> Void) async {
+  /// Runs all parts until SIGTERM or SIGINT, or until one of them fails; then cancels them and waits for their end.
+  static func running(_ parts: [@Sendable () async throws -> Void]) async throws {
     let (signals, continuation) = AsyncStream.makeStream(of: Int32.self)
     let sources = [SIGTERM, SIGINT].map { number in
       signal(number, SIG_IGN)
@@ -18,11 +18,15 @@ enum Role {
       return source
     }
     defer { for source in sources { source.cancel() } }
-    await withTaskGroup(of: Void.self) { group in
-      group.addTask { await work() }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for part in parts { group.addTask { try await part() } }
       group.addTask { for await _ in signals { break } }
-      await group.next()
+      defer { group.cancelAll() }
+      try await group.next()
       group.cancelAll()
+      while let result = await group.nextResult() {
+        if case .failure(let error) = result, !(error is CancellationError) { throw error }
+      }
     }
   }
 

@@ -21,7 +21,7 @@ struct Server: AsyncParsableCommand {
       let plane = try await ControlPlaneRole(
         paths: paths, options: options, node: node, nodeAddress: node.nodeIP ?? Machine.address, group: .singleton, log: log)
       print("export KUBECONFIG=\(options.kubeconfig)")
-      await Role.untilStopped { await plane.run() }
+      try await Role.running([{ await plane.run() }])
       log.info("stopped")
     }
   }

@@ -8,6 +8,6 @@ struct Swiftlet: AsyncParsableCommand {
     abstract: "A Kubernetes node and a light control plane in one program.",
     version: "0.1.0 (Kubernetes v1.36)",
     subcommands: [
-      Server.self, Check.self,
+      Up.self, Server.self, Agent.self, Check.self, ImageCommand.self, PS.self, Logs.self, Exec.self, Inspect.self, Down.self,
     ])
 }

@@ -112,13 +112,17 @@ package final class SchemaRegistry: Sendable {
 
 /// Types by name. Filled while the registry is made and only read afterwards, which is what makes it Sendable.
 final class TypeTable: @unchecked Sendable {
-  fileprivate(set) var types: [String: SchemaType] = [:]
+  /// Room for what is registered, so that the table does not grow step by step.
+  private static let typesExpected = 640
+  fileprivate(set) var types: [String: SchemaType]
+
+  init() { types = Dictionary(minimumCapacity: Self.typesExpected) }
 
   func add(_ type: SchemaType) { types[type.name] = type }
 
   /// A name as it stands in a schema text, where the own package is left out.
   func resolve(_ name: String, in package: String) -> SchemaType {
-    guard let type = types[name.contains("/") ? name : "\(package).\(name)"] else {
+    guard let type = types[name.utf8.contains(UInt8(ascii: "/")) ? name : package + "." + name] else {
       preconditionFailure("schema text of \(package) names the type \(name), which is not registered")
     }
     return type

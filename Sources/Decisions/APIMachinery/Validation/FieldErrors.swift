@@ -7,10 +7,10 @@ struct FieldPath: Sendable, CustomStringConvertible {
   static let root = FieldPath("")
 
   static func / (path: FieldPath, name: String) -> FieldPath {
-    FieldPath(path.description.isEmpty ? name : "\(path.description).\(name)")
+    FieldPath(path.description.isEmpty ? name : path.description + "." + name)
   }
-  subscript(index: Int) -> FieldPath { FieldPath("\(description)[\(index)]") }
-  subscript(key key: String) -> FieldPath { FieldPath("\(description)[\(key)]") }
+  subscript(index: Int) -> FieldPath { FieldPath(description + "[" + String(index) + "]") }
+  subscript(key key: String) -> FieldPath { FieldPath(description + "[" + key + "]") }
 }
 
 /// One thing that is wrong with an object: a cause of a 422 answer.

@@ -138,4 +138,60 @@ extension Findings {
       required(path, "must specify a peer")
     }
   }
+
+  mutating func ingress(_ ingress: JSON) {
+    let spec = ingress["spec"]
+    let path = FieldPath("spec")
+    if spec["rules"].isEmpty, spec["defaultBackend"].isNull {
+      invalid(path, spec.isNull ? .object(JSONObject()) : spec, "either `defaultBackend` or `rules` must be specified")
+    }
+    if !spec["defaultBackend"].isNull { backend(spec["defaultBackend"], path / "defaultBackend") }
+    for (i, rule) in spec["rules"].items.enumerated() {
+      let at = (path / "rules")[i]
+      let host = rule["host"].string ?? ""
+      if IPAddresses.isAddress(host) {
+        invalid(at / "host", rule["host"], "must be a DNS name, not an IP address")
+      } else if !host.isEmpty {
+        for problem in NameProblems.subdomain(host.hasPrefix("*.") ? String(host.dropFirst(2)) : host) {
+          invalid(at / "host", rule["host"], problem)
+        }
+      }
+      for (j, item) in rule["http"]["paths"].items.enumerated() { ingressPath(item, (at / "http" / "paths")[j]) }
+    }
+    if !spec["ingressClassName"].isNull { check(spec["ingressClassName"], path / "ingressClassName", NameProblems.subdomain) }
+  }
+
+  private mutating func ingressPath(_ item: JSON, _ path: FieldPath) {
+    if item["pathType"].isEmpty { required(path / "pathType", "pathType must be specified") }
+    let text = item["path"].string ?? ""
+    if item["pathType"] == "Exact" || item["pathType"] == "Prefix" {
+      if !text.hasPrefix("/") { invalid(path / "path", .string(text), "must be an absolute path") }
+      for part in ["//", "/./", "/../", "%2f", "%2F"] where text.contains(part) {
+        invalid(path / "path", .string(text), "must not contain '\(part)'")
+      }
+    }
+    backend(item["backend"], path / "backend")
+  }
+
+  /// Exactly a service with a port, or a resource.
+  private mutating func backend(_ backend: JSON, _ path: FieldPath) {
+    let service = backend["service"]
+    switch (service.isNull, backend["resource"].isNull) {
+    case (false, false): invalid(path, "", "cannot set both resource and service backends")
+    case (true, true): required(path, "resource or service backend is required")
+    case (true, false): break
+    case (false, true):
+      requiredText(service["name"], path / "service" / "name", NameProblems.dnsLabel)
+      let port = service["port"]
+      if !port["name"].isEmpty, (port["number"].int ?? 0) != 0 {
+        invalid(path, "", "cannot set both port name & port number")
+      } else if !port["name"].isEmpty {
+        check(port["name"], path / "service" / "port" / "name", NameProblems.portName)
+      } else if (port["number"].int ?? 0) != 0 {
+        range(port["number"], path / "service" / "port" / "number", 1...65_535)
+      } else {
+        required(path, "port name or number is required")
+      }
+    }
+  }
 }

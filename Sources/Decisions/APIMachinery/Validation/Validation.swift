@@ -72,6 +72,7 @@ extension Findings {
     case ("rbac.authorization.k8s.io", _): rbac(object, old: old, kind: resource.kind)
     case ("scheduling.k8s.io", "PriorityClass"): priorityClass(object, old: old)
     case ("networking.k8s.io", "NetworkPolicy"): networkPolicy(object)
+    case ("networking.k8s.io", "Ingress"): ingress(object)
     case ("storage.k8s.io", "StorageClass"): storageClass(object, old: old)
     default: break
     }
@@ -85,7 +86,8 @@ extension Findings {
       switch field.value {
       case .string:
         if value.isEmpty {
-          let mayBeEmpty = field.name == "value" || type.packageName == "meta/v1"
+          // Empty means something there: no header text, or the API server's own audience.
+          let mayBeEmpty = field.name == "value" || field.name == "audience"
           if field.isRequired, !mayBeEmpty, !hasError(at: path / field.name) { required(path / field.name) }
         } else if !field.enumValues.isEmpty, !field.enumValues.contains(value.string ?? ""), !hasError(at: path / field.name) {
           notSupported(path / field.name, value, field.enumValues)
