@@ -126,6 +126,7 @@ let kubeletTests: [Target] = [
 ]
 
 let runtimeTests: [Target] = [
+  tests("KubeletVolumesTests", ["Kubelet", "KubernetesAPI", "JSONCodec", "LinuxKernel", "ContainerRuntime", systemPackage, log]),
   tests("CgroupV2Tests", ["CgroupV2", "LinuxKernel", systemPackage]),
   tests("ContainerRuntimeTests", ["ContainerRuntime", "CgroupV2", "OverlayMounts", "LinuxKernel", "JSONCodec", systemPackage]),
 ]
