@@ -33,6 +33,7 @@ let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl
 let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
 let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let grdbSQLite: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swift")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
@@ -60,13 +61,13 @@ let decisions: [Target] = [
 
 let kernel: [Target] = [
   room("Kernel", "LinuxKernel", ["CLinux", systemPackage]),
-  room("Kernel", "CgroupV2", ["LinuxKernel", systemPackage]),
+  room("Kernel", "CgroupV2", ["LinuxKernel", "CLinux", systemPackage]),
   room("Kernel", "Netlink", ["LinuxKernel", "CLinux", "NFTables", systemPackage]),
   room("Kernel", "OverlayMounts", ["LinuxKernel", "CLinux", systemPackage]),
 ]
 
 let storageAndTransport: [Target] = [
-  room("Storage", "RevisionStore", [grdb, log]),
+  room("Storage", "RevisionStore", [grdb, grdbSQLite, log]),
   room("Transport", "HTTPServing", [nioCore, nioPosix, nioHTTP1, nioHTTP2, nioSSL, log]),
   room("Transport", "RemoteStreams", ["JSONCodec", "CZlib", "HTTPServing", nioCore, nioPosix, nioHTTP1, nioWebSocket, log]),
   room("Client", "KubernetesClient", ["KubernetesAPI", "JSONCodec", httpClient, nioCore, nioSSL, nioFoundationEssentials, yams, log]),
@@ -96,9 +97,43 @@ let executables: [Target] = [
     dependencies: [
       "APIServer", "Scheduler", "Kubelet", "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
       "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "HTTPServing", "JSONCodec", "KubernetesAPI", "CLinux",
-      systemPackage, arguments, log, nioCore, nioPosix, x509, crypto,
+      systemPackage, arguments, log, nioCore, nioPosix, nioHTTP1, httpClient, x509, crypto,
     ],
     path: "Sources/Executables/swiftlet", swiftSettings: swiftSettings)
+]
+
+// Tests sit beside what they test: one target for each room.
+let roomTests: [Target] = [
+  tests("JSONCodecTests", ["JSONCodec"]),
+  tests("KubernetesAPITests", ["KubernetesAPI", "JSONCodec"]),
+  tests("SchedulingTests", ["Scheduling", "KubernetesAPI", "JSONCodec"]),
+  tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"]),
+  tests("RevisionStoreTests", ["RevisionStore"]),
+  tests("NFTablesTests", ["NFTables"]),
+  tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),
+  tests("PodNetworkTests", ["PodNetwork", "Netlink", "NFTables", "LinuxKernel", systemPackage]),
+  tests("HTTPServingTests", ["HTTPServing", nioCore, nioPosix, nioHTTP1, nioSSL]),
+  tests("RemoteStreamsTests", ["RemoteStreams", "HTTPServing", "JSONCodec", "CZlib", nioCore, nioPosix, nioHTTP1, nioEmbedded]),
+  tests("ContainerImagesTests", ["ContainerImages", "OCISpec", "JSONCodec", "LinuxKernel", systemPackage, nioCore, nioPosix, nioHTTP1, crypto]),
+]
+
+let kubeletTests: [Target] = [
+  tests("PodLifecycleTests", ["PodLifecycle", "KubernetesAPI", "JSONCodec"]),
+  tests("KubeletTests", [
+    "Kubelet", "PodLifecycle", "KubernetesAPI", "JSONCodec", "KubernetesClient", "ContainerRuntime", "ContainerImages", "PodNetwork",
+    "OCISpec", "LinuxKernel", "APIServer", "RevisionStore", systemPackage, nioCore, nioPosix, nioHTTP1, nioHTTP2, log,
+  ]),
+]
+
+let runtimeTests: [Target] = [
+  tests("CgroupV2Tests", ["CgroupV2", "LinuxKernel", systemPackage]),
+  tests("ContainerRuntimeTests", ["ContainerRuntime", "CgroupV2", "OverlayMounts", "LinuxKernel", "JSONCodec", systemPackage]),
+]
+
+let benchmarks: [Target] = [
+  .executableTarget(
+    name: "ContainerStart", dependencies: ["ContainerRuntime", "LinuxKernel", "JSONCodec", systemPackage],
+    path: "Benchmarks/ContainerStart", swiftSettings: swiftSettings)
 ]
 
 let package = Package(
@@ -116,5 +151,6 @@ let package = Package(
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
-  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables
+  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + roomTests + kubeletTests
+    + runtimeTests + benchmarks
 )

@@ -75,15 +75,14 @@ int ca_chmod_nofollow(int dirfd, const char *name, mode_t mode) {
   return r;
 }
 
-int ca_setxattr_nofollow(int dirfd, const char *name, const char *key, const void *value, size_t size) {
-  int fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0) return -errno;
-  char path[64];
-  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-  int r = setxattr(path, key, value, size, 0) < 0 ? -errno : 0;
-  close(fd);
-  return r;
+int ca_fsetxattr(int fd, const char *key, const void *value, size_t size) { return fsetxattr(fd, key, value, size, 0) < 0 ? -errno : 0; }
+
+ssize_t ca_fgetxattr(int fd, const char *key, void *value, size_t size) {
+  ssize_t r = fgetxattr(fd, key, value, size);
+  return r < 0 ? -errno : r;
 }
+
+int ca_syncfs(int fd) { return syncfs(fd) < 0 ? -errno : 0; }
 
 void ca_thread_locale_c(void) {
   // The object is made once and lives as long as the process: a locale in use must not be freed.

@@ -7,7 +7,9 @@ func registered(_ plural: String, _ group: String = "", _ version: String = "v1"
   SchemaRegistry.shared.resource(group: group, version: version, plural: plural)!
 }
 
-func defaulted(_ plural: String, _ group: String = "", _ object: JSON) -> JSON {
+func defaulted(_ plural: String, _ object: JSON) -> JSON { defaulted(plural, "", object) }
+
+func defaulted(_ plural: String, _ group: String, _ object: JSON) -> JSON {
   var object = object
   applyDefaults(&object, resource: registered(plural, group))
   return object
@@ -39,31 +41,54 @@ func defaulted(_ plural: String, _ group: String = "", _ object: JSON) -> JSON {
   }
 
   /// Pod spec given, path, value after defaulting.
-  @Test(arguments: [
-    (#"{"volumes":[{"name":"v"}]}"#, ["volumes", "0", "emptyDir"], "{}"),
-    (#"{"volumes":[{"name":"v","hostPath":{"path":"/x"}}]}"#, ["volumes", "0", "hostPath", "type"], #""""#),
-    (#"{"volumes":[{"name":"v","configMap":{"name":"x"}}]}"#, ["volumes", "0", "configMap", "defaultMode"], "420"),
-    (#"{"volumes":[{"name":"v","projected":{"sources":[{"serviceAccountToken":{"path":"t"}}]}}]}"#,
-     ["volumes", "0", "projected", "sources", "0", "serviceAccountToken", "expirationSeconds"], "3600"),
-    (#"{"terminationGracePeriodSeconds":0}"#, ["terminationGracePeriodSeconds"], "0"),
-    (#"{"containers":[{"name":"c","resources":{"limits":{"cpu":"1"}}}]}"#, ["containers", "0", "resources", "requests", "cpu"], #""1""#),
-    (#"{"containers":[{"name":"c","resources":{"limits":{"cpu":"1"},"requests":{"cpu":"100m"}}}]}"#,
-     ["containers", "0", "resources", "requests", "cpu"], #""100m""#),
-    (#"{"containers":[{"name":"c","resources":{"limits":{"cpu":"1500001n"}}}]}"#, ["containers", "0", "resources", "limits", "cpu"], #""2m""#),
-    (#"{"hostNetwork":true,"containers":[{"name":"c","ports":[{"containerPort":80}]}]}"#, ["containers", "0", "ports", "0", "hostPort"], "80"),
-    (#"{"containers":[{"name":"c","ports":[{"containerPort":80}]}]}"#, ["containers", "0", "ports", "0", "protocol"], #""TCP""#),
-    (#"{"containers":[{"name":"c","livenessProbe":{"httpGet":{"port":80}}}]}"#, ["containers", "0", "livenessProbe", "failureThreshold"], "3"),
-    (#"{"containers":[{"name":"c","livenessProbe":{"httpGet":{"port":80}}}]}"#, ["containers", "0", "livenessProbe", "httpGet", "path"], #""/""#),
-    (#"{"containers":[{"name":"c","lifecycle":{"preStop":{"httpGet":{"port":80}}}}]}"#,
-     ["containers", "0", "lifecycle", "preStop", "httpGet", "scheme"], #""HTTP""#),
-    (#"{"containers":[{"name":"c","env":[{"name":"A","valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}}]}]}"#,
-     ["containers", "0", "env", "0", "valueFrom", "fieldRef", "apiVersion"], #""v1""#),
-    (#"{"serviceAccount":"x"}"#, ["serviceAccountName"], #""x""#),
-    (#"{"serviceAccountName":"x"}"#, ["serviceAccount"], #""x""#),
-    (#"{"initContainers":[{"name":"i","image":"a:1"}]}"#, ["initContainers", "0", "imagePullPolicy"], #""IfNotPresent""#),
-    (#"{"resources":{"limits":{"cpu":"2"}},"containers":[{"name":"a","resources":{"requests":{"cpu":"300m"}}},{"name":"b","resources":{"requests":{"cpu":"400m"}}}]}"#,
-     ["resources", "requests", "cpu"], #""700m""#),
-  ] as [(String, [String], String)])
+  @Test(
+    arguments: [
+      (#"{"volumes":[{"name":"v"}]}"#, ["volumes", "0", "emptyDir"], "{}"),
+      (#"{"volumes":[{"name":"v","hostPath":{"path":"/x"}}]}"#, ["volumes", "0", "hostPath", "type"], #""""#),
+      (#"{"volumes":[{"name":"v","configMap":{"name":"x"}}]}"#, ["volumes", "0", "configMap", "defaultMode"], "420"),
+      (
+        #"{"volumes":[{"name":"v","projected":{"sources":[{"serviceAccountToken":{"path":"t"}}]}}]}"#,
+        ["volumes", "0", "projected", "sources", "0", "serviceAccountToken", "expirationSeconds"], "3600"
+      ),
+      (#"{"terminationGracePeriodSeconds":0}"#, ["terminationGracePeriodSeconds"], "0"),
+      (#"{"containers":[{"name":"c","resources":{"limits":{"cpu":"1"}}}]}"#, ["containers", "0", "resources", "requests", "cpu"], #""1""#),
+      (
+        #"{"containers":[{"name":"c","resources":{"limits":{"cpu":"1"},"requests":{"cpu":"100m"}}}]}"#,
+        ["containers", "0", "resources", "requests", "cpu"], #""100m""#
+      ),
+      (
+        #"{"containers":[{"name":"c","resources":{"limits":{"cpu":"1500001n"}}}]}"#, ["containers", "0", "resources", "limits", "cpu"],
+        #""2m""#
+      ),
+      (
+        #"{"hostNetwork":true,"containers":[{"name":"c","ports":[{"containerPort":80}]}]}"#, ["containers", "0", "ports", "0", "hostPort"],
+        "80"
+      ),
+      (#"{"containers":[{"name":"c","ports":[{"containerPort":80}]}]}"#, ["containers", "0", "ports", "0", "protocol"], #""TCP""#),
+      (
+        #"{"containers":[{"name":"c","livenessProbe":{"httpGet":{"port":80}}}]}"#,
+        ["containers", "0", "livenessProbe", "failureThreshold"], "3"
+      ),
+      (
+        #"{"containers":[{"name":"c","livenessProbe":{"httpGet":{"port":80}}}]}"#, ["containers", "0", "livenessProbe", "httpGet", "path"],
+        #""/""#
+      ),
+      (
+        #"{"containers":[{"name":"c","lifecycle":{"preStop":{"httpGet":{"port":80}}}}]}"#,
+        ["containers", "0", "lifecycle", "preStop", "httpGet", "scheme"], #""HTTP""#
+      ),
+      (
+        #"{"containers":[{"name":"c","env":[{"name":"A","valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}}]}]}"#,
+        ["containers", "0", "env", "0", "valueFrom", "fieldRef", "apiVersion"], #""v1""#
+      ),
+      (#"{"serviceAccount":"x"}"#, ["serviceAccountName"], #""x""#),
+      (#"{"serviceAccountName":"x"}"#, ["serviceAccount"], #""x""#),
+      (#"{"initContainers":[{"name":"i","image":"a:1"}]}"#, ["initContainers", "0", "imagePullPolicy"], #""IfNotPresent""#),
+      (
+        #"{"resources":{"limits":{"cpu":"2"}},"containers":[{"name":"a","resources":{"requests":{"cpu":"300m"}}},{"name":"b","resources":{"requests":{"cpu":"400m"}}}]}"#,
+        ["resources", "requests", "cpu"], #""700m""#
+      ),
+    ] as [(String, [String], String)])
   func partsOfAPodAreFilledIn(_ spec: String, _ path: [String], _ expected: String) throws {
     let pod = defaulted("pods", ["spec": try JSON.parse(spec)])
     let value = path.reduce(pod["spec"]) { json, step in Int(step).map { json[$0] } ?? json[step] }
@@ -97,24 +122,26 @@ func defaulted(_ plural: String, _ group: String = "", _ object: JSON) -> JSON {
 
   @Test func jobsSelectTheirOwnPods() {
     let job = defaulted("jobs", "batch", ["metadata": ["name": "j", "uid": "u-1"], "spec": ["template": .object(JSONObject())]])
-    #expect(job["spec"]["completions"] == 1 && job["spec"]["backoffLimit"] == 6 && job["spec"]["podReplacementPolicy"] == "TerminatingOrFailed")
+    #expect(
+      job["spec"]["completions"] == 1 && job["spec"]["backoffLimit"] == 6 && job["spec"]["podReplacementPolicy"] == "TerminatingOrFailed")
     #expect(job["spec"]["selector"]["matchLabels"]["batch.kubernetes.io/controller-uid"] == "u-1")
     #expect(job["spec"]["template"]["metadata"]["labels"]["job-name"] == "j")
   }
 
   /// Service spec given, path, value.
-  @Test(arguments: [
-    (#"{"ports":[{"port":80}]}"#, ["ports", "0", "targetPort"], "80"),
-    (#"{"ports":[{"port":80,"targetPort":"web"}]}"#, ["ports", "0", "targetPort"], #""web""#),
-    (#"{}"#, ["type"], #""ClusterIP""#),
-    (#"{}"#, ["internalTrafficPolicy"], #""Cluster""#),
-    (#"{}"#, ["externalTrafficPolicy"], "null"),
-    (#"{"type":"NodePort"}"#, ["externalTrafficPolicy"], #""Cluster""#),
-    (#"{"type":"ExternalName"}"#, ["internalTrafficPolicy"], "null"),
-    (#"{"type":"LoadBalancer"}"#, ["allocateLoadBalancerNodePorts"], "true"),
-    (#"{"sessionAffinity":"ClientIP"}"#, ["sessionAffinityConfig", "clientIP", "timeoutSeconds"], "10800"),
-    (#"{"sessionAffinityConfig":{"clientIP":{"timeoutSeconds":1}}}"#, ["sessionAffinityConfig"], "null"),
-  ] as [(String, [String], String)])
+  @Test(
+    arguments: [
+      (#"{"ports":[{"port":80}]}"#, ["ports", "0", "targetPort"], "80"),
+      (#"{"ports":[{"port":80,"targetPort":"web"}]}"#, ["ports", "0", "targetPort"], #""web""#),
+      (#"{}"#, ["type"], #""ClusterIP""#),
+      (#"{}"#, ["internalTrafficPolicy"], #""Cluster""#),
+      (#"{}"#, ["externalTrafficPolicy"], "null"),
+      (#"{"type":"NodePort"}"#, ["externalTrafficPolicy"], #""Cluster""#),
+      (#"{"type":"ExternalName"}"#, ["internalTrafficPolicy"], "null"),
+      (#"{"type":"LoadBalancer"}"#, ["allocateLoadBalancerNodePorts"], "true"),
+      (#"{"sessionAffinity":"ClientIP"}"#, ["sessionAffinityConfig", "clientIP", "timeoutSeconds"], "10800"),
+      (#"{"sessionAffinityConfig":{"clientIP":{"timeoutSeconds":1}}}"#, ["sessionAffinityConfig"], "null"),
+    ] as [(String, [String], String)])
   func servicesAreFilledIn(_ spec: String, _ path: [String], _ expected: String) throws {
     let service = defaulted("services", ["spec": try JSON.parse(spec)])
     let value = path.reduce(service["spec"]) { json, step in Int(step).map { json[$0] } ?? json[step] }
@@ -125,11 +152,18 @@ func defaulted(_ plural: String, _ group: String = "", _ object: JSON) -> JSON {
     #expect(defaulted("namespaces", ["metadata": ["name": "n"]])["metadata"]["labels"]["kubernetes.io/metadata.name"] == "n")
     #expect(defaulted("namespaces", ["metadata": ["name": "n"]])["status"]["phase"] == "Active")
     #expect(defaulted("secrets", [:])["type"] == "Opaque")
+    #expect(
+      defaulted("secrets", ["data": ["a": "YQ==", "b": "Yg=="], "stringData": ["b": "hello"]])
+        == ["data": ["a": "YQ==", "b": "aGVsbG8="], "type": "Opaque"])
     #expect(defaulted("nodes", ["status": ["capacity": ["cpu": "1"]]])["status"]["allocatable"] == ["cpu": "1"])
     #expect(defaulted("configmaps", ["data": ["a": "b"]]) == ["data": ["a": "b"]])
-    #expect(defaulted("networkpolicies", "networking.k8s.io", ["spec": ["egress": [.object(JSONObject())]]])["spec"]["policyTypes"] == ["Ingress", "Egress"])
+    #expect(
+      defaulted("networkpolicies", "networking.k8s.io", ["spec": ["egress": [.object(JSONObject())]]])["spec"]["policyTypes"] == [
+        "Ingress", "Egress",
+      ])
     let binding = defaulted(
-      "rolebindings", "rbac.authorization.k8s.io", ["roleRef": ["kind": "Role", "name": "r"], "subjects": [["kind": "User", "name": "u"], ["kind": "ServiceAccount", "name": "s"]]])
+      "rolebindings", "rbac.authorization.k8s.io",
+      ["roleRef": ["kind": "Role", "name": "r"], "subjects": [["kind": "User", "name": "u"], ["kind": "ServiceAccount", "name": "s"]]])
     #expect(binding["roleRef"]["apiGroup"] == "rbac.authorization.k8s.io")
     #expect(binding["subjects"][0]["apiGroup"] == "rbac.authorization.k8s.io" && binding["subjects"][1]["apiGroup"].isNull)
     let range = defaulted("limitranges", ["spec": ["limits": [["type": "Container", "max": ["cpu": "2"], "min": ["memory": "1Mi"]]]]])

@@ -43,7 +43,9 @@ enum Vectors {
     let encoded = try encodeProtobuf(json, type: type)
     if encoded != protobuf {
       let at = zip(encoded, protobuf).enumerated().first { $1.0 != $1.1 }?.offset ?? min(encoded.count, protobuf.count)
-      Issue.record("\(name) encoded differs at byte \(at): \(encoded[max(0, at - 20)..<min(at + 12, encoded.count)]) unlike \(protobuf[max(0, at - 20)..<min(at + 12, protobuf.count)])")
+      Issue.record(
+        "\(name) encoded differs at byte \(at): \(encoded[max(0, at - 20)..<min(at + 12, encoded.count)]) unlike \(protobuf[max(0, at - 20)..<min(at + 12, protobuf.count)])"
+      )
     }
     var pruned = json
     #expect(try prune(&pruned, type: type).isEmpty)
@@ -83,15 +85,16 @@ enum Vectors {
     #expect(decoded == ["kind": "ConfigMap", "apiVersion": "v1", "metadata": .object(JSONObject())])
   }
 
-  @Test(arguments: [
-    ([], ProtobufError.Code.notAnEnvelope),
-    (Array("k8s".utf8), .notAnEnvelope),
-    ([0x6B, 0x38, 0x73, 0x00], .unknownKind),
-    ([0x6B, 0x38, 0x73, 0x00, 0x0A, 0x05], .truncated),
-    ([0x6B, 0x38, 0x73, 0x00, 0x0B], .malformed),
-    ([0x6B, 0x38, 0x73, 0x00, 0x12, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01], .truncated),
-    ([0x6B, 0x38, 0x73, 0x00] + [UInt8](repeating: 0xFF, count: 30), .malformed),
-  ] as [([UInt8], ProtobufError.Code)])
+  @Test(
+    arguments: [
+      ([], ProtobufError.Code.notAnEnvelope),
+      (Array("k8s".utf8), .notAnEnvelope),
+      ([0x6B, 0x38, 0x73, 0x00], .unknownKind),
+      ([0x6B, 0x38, 0x73, 0x00, 0x0A, 0x05], .truncated),
+      ([0x6B, 0x38, 0x73, 0x00, 0x0B], .malformed),
+      ([0x6B, 0x38, 0x73, 0x00, 0x12, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01], .truncated),
+      ([0x6B, 0x38, 0x73, 0x00] + [UInt8](repeating: 0xFF, count: 30), .malformed),
+    ] as [([UInt8], ProtobufError.Code)])
   func brokenEnvelopesAreRefused(_ bytes: [UInt8], _ code: ProtobufError.Code) {
     #expect { try decodeProtobuf(bytes) } throws: { ($0 as? ProtobufError)?.code == code }
   }

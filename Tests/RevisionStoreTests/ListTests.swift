@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct ListTests {
   @Test func listsByBytesWithinThePrefix() async throws {
-    try await withStore { store, _ in
+    try await withStore { (store, _) async throws -> Void in
       for key in ["/pods/b/2", "/pods/a/1", "/pods/a/10", "/podsx", "/pod", "/pods/Z", "/pods/é"] { try await store.put(key, key) }
       let page = try await store.list(prefix: "/pods/")
       #expect(page.items.map(\.key) == ["/pods/Z", "/pods/a/1", "/pods/a/10", "/pods/b/2", "/pods/é"])
@@ -16,7 +16,7 @@ import Testing
   }
 
   @Test func pagesAtOneRevisionAreOneListHoweverMuchIsWritten() async throws {
-    try await withStore { store, _ in
+    try await withStore { (store, _) async throws -> Void in
       for index in 0..<100 { try await store.put("/n/\(1000 + index)", "old") }
       let snapshot = try await store.list(prefix: "/n/")
       let churn = Task {
@@ -30,6 +30,8 @@ import Testing
         return round
       }
       for limit in [1, 7, 33, 100, 101] {
+        let before = try await store.currentRevision()
+        while try await store.currentRevision() < before + 20 { try await Task.sleep(for: .milliseconds(1)) }
         var items: [StoredValue] = []
         var start: String?
         while true {
@@ -50,7 +52,7 @@ import Testing
 
   /// Every revision of a random history, list and get, against a model.
   @Test func everyRevisionOfARandomHistoryIsAsItWas() async throws {
-    try await withStore { store, _ in
+    try await withStore { (store, _) async throws -> Void in
       var random = SystemRandomNumberGenerator()
       var model: [String: StoredValue] = [:]
       var history: [[String: StoredValue]] = [model]

@@ -25,7 +25,7 @@ import Testing
   }
 
   @Test func revisionsGrowByOneAndFailedWritesTakeNone() async throws {
-    try await withStore { store, _ in
+    try await withStore { (store, _) async throws -> Void in
       #expect(try await store.currentRevision() == 0)
       #expect(try await store.put("/a/1", "one", .absent) == 1)
       #expect(await code { try await store.put("/a/1", "again", .absent) }
@@ -46,7 +46,7 @@ import Testing
   }
 
   @Test func ofManyWritersWithOneRevisionExactlyOneWins() async throws {
-    try await withStore { store, _ in
+    try await withStore { (store, _) async throws -> Void in
       var revision = try await store.put("/contended", "0")
       for round in 1...20 {
         let base = revision
@@ -64,7 +64,7 @@ import Testing
   }
 
   @Test func manyCountersLoseNoIncrement() async throws {
-    try await withStore { store, _ in
+    try await withStore { (store, _) async throws -> Void in
       try await store.put("/counter", "0")
       try await withThrowingTaskGroup(of: Void.self) { group in
         for _ in 0..<8 {
@@ -92,7 +92,7 @@ import Testing
     var limits = StoreLimits()
     limits.valueBytesMax = 100
     limits.pendingWritesMax = 4
-    try await withStore(limits) { store, _ in
+    try await withStore(limits) { (store, _) async throws -> Void in
       #expect(await code { try await store.put("/a", String(repeating: "x", count: 101)) } == .tooLarge(limit: 100))
       let refused = await withTaskGroup(of: RevisionStoreError.Code?.self) { group in
         for index in 0..<200 {
@@ -113,7 +113,7 @@ import Testing
   @Test func aFullDatabaseRefusesAndKeepsWhatItHad() async throws {
     var limits = StoreLimits()
     limits.fileBytesMax = 400 << 10
-    try await withStore(limits) { store, directory in
+    try await withStore(limits) { (store, directory) async throws -> Void in
       let large = String(repeating: "x", count: 20_000)
       var stored = 0
       var failure: RevisionStoreError.Code?

@@ -15,8 +15,10 @@ int ca_remove_tree(int dirfd, const char *name);
 // What fchmodat(AT_SYMLINK_NOFOLLOW) should do and old kernels cannot: the mode of exactly this name, not of a link's target.
 int ca_chmod_nofollow(int dirfd, const char *name, mode_t mode);
 
-// setxattr on exactly this name.
-int ca_setxattr_nofollow(int dirfd, const char *name, const char *key, const void *value, size_t size);
+// What Swift's view of glibc lacks.
+int ca_fsetxattr(int fd, const char *key, const void *value, size_t size);
+ssize_t ca_fgetxattr(int fd, const char *key, void *value, size_t size);
+int ca_syncfs(int fd);
 
 // Gives the calling thread the C locale, so that libarchive passes names through byte for byte.
 void ca_thread_locale_c(void);

@@ -66,6 +66,9 @@ package final class APIServer: Sendable {
     }
   }
 
+  /// Closes the connections to kubelets.
+  package func shutdown() async { try? await kubelets.http.shutdown() }
+
   /// A transport for a role in this process: no TLS, no JSON text.
   package func transport(user name: String, groups: [String]) -> any APITransport {
     LocalTransport(server: self, user: UserInfo(name: name, groups: groups + ["system:authenticated"]))

@@ -1,4 +1,5 @@
 import APIMachinery
+import Crypto
 import JSONCodec
 import Synchronization
 
@@ -7,15 +8,90 @@ struct DiscoveryDocument: Sendable {
   let bytes: [UInt8]
   let contentType: String
   let etag: String
+
+  init(_ json: JSON, contentType: String = "application/json") {
+    bytes = json.serialized()
+    self.contentType = contentType
+    let digest = SHA256.hash(data: bytes).prefix(16)
+    etag = "\"" + digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() + "\""
+  }
+
+  init(_ document: OpenAPIDocuments.Document, contentType: String = "application/json") {
+    bytes = document.bytes
+    self.contentType = contentType
+    etag = "\"\(document.hash)\""
+  }
 }
 
 /// Serves discovery and OpenAPI from the schema. Each document is made when it is first asked for and kept.
 final class Discovery: Sendable {
-  private let registry: SchemaRegistry
+  private let documents: DiscoveryDocuments
+  private let openAPI: OpenAPIDocuments
   private let kept = Mutex<[String: DiscoveryDocument]>([:])
 
-  init(registry: SchemaRegistry) { self.registry = registry }
+  init(registry: SchemaRegistry) {
+    documents = DiscoveryDocuments(registry: registry)
+    openAPI = OpenAPIDocuments(registry: registry, version: APIServer.version["gitVersion"].string ?? "")
+  }
 
   /// Nil where the path is none of these.
-  func document(_ path: [String], accept: String) throws -> DiscoveryDocument? { nil }
+  func document(_ path: [String], accept: String) throws -> DiscoveryDocument? {
+    if path.first == "openapi" { return try openAPIDocument(path, accept: accept) }
+    let form = AggregatedForm.negotiate(accept)
+    let key = path.joined(separator: "/") + (path.count == 1 ? form?.version.rawValue ?? "" : "")
+    if let known = kept.withLock({ $0[key] }) { return known }
+    guard let made = make(path, form) else { return nil }
+    kept.withLock { $0[key] = made }
+    return made
+  }
+
+  private func make(_ path: [String], _ form: AggregatedForm?) -> DiscoveryDocument? {
+    switch (path.first, path.count) {
+    case ("api", 1), ("apis", 1):
+      let isCore = path[0] == "api"
+      if let form { return DiscoveryDocument(documents.aggregated(core: isCore, as: form.version), contentType: form.contentType) }
+      return DiscoveryDocument(isCore ? documents.apiVersions(serverAddress: "") : documents.apiGroupList())
+    case ("api", 2): return documents.apiResourceList(group: "", version: path[1]).map { DiscoveryDocument($0) }
+    case ("apis", 2): return documents.apiGroup(path[1]).map { DiscoveryDocument($0) }
+    case ("apis", 3): return documents.apiResourceList(group: path[1], version: path[2]).map { DiscoveryDocument($0) }
+    default: return nil
+    }
+  }
+
+  private func openAPIDocument(_ path: [String], accept: String) throws -> DiscoveryDocument? {
+    switch path.dropFirst().first {
+    case "v3" where path.count == 2: return DiscoveryDocument(openAPI.openAPIV3Index())
+    case "v3" where path[2] == "api" && path.count == 4:
+      return openAPI.openAPIV3Document(group: "", version: path[3]).map { DiscoveryDocument($0) }
+    case "v3" where path[2] == "apis" && path.count == 5:
+      return openAPI.openAPIV3Document(group: path[3], version: path[4]).map { DiscoveryDocument($0) }
+    case "v2":
+      let isProtobuf = accept.split(separator: ",").first?.contains("spec.v2") ?? false
+      if isProtobuf {
+        return DiscoveryDocument(
+          openAPI.openAPIV2Protobuf(), contentType: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
+      }
+      guard accept.isEmpty || accept.contains("application/json") || accept.contains("*/*") else { throw APIFailure.notAcceptable }
+      return DiscoveryDocument(openAPI.openAPIV2Document())
+    default: return nil
+    }
+  }
+}
+
+/// The aggregated form of discovery that a client asks for.
+struct AggregatedForm: Sendable {
+  let version: DiscoveryDocuments.AggregatedVersion
+  var contentType: String { "application/json;g=apidiscovery.k8s.io;v=\(version.rawValue);as=APIGroupDiscoveryList" }
+
+  /// The first clause of the Accept header that there is; nil for the legacy form.
+  static func negotiate(_ accept: String) -> AggregatedForm? {
+    for clause in accept.split(separator: ",") {
+      let parts = clause.split(separator: ";").map { $0.filter { $0 != " " } }
+      guard parts.first == "application/json" else { continue }
+      guard parts.contains("as=APIGroupDiscoveryList") else { return nil }
+      if parts.contains("v=v2") { return AggregatedForm(version: .v2) }
+      if parts.contains("v=v2beta1") { return AggregatedForm(version: .v2beta1) }
+    }
+    return nil
+  }
 }

@@ -62,15 +62,16 @@ extension APIServer {
     switch rendering {
     case .object: return .document(resources.document(page, request.resource))
     case .table(let version, _):
+      let include = call.parameter("includeObject").flatMap(TableObject.init(rawValue:)) ?? .metadata
       var result = table(
-        resource: request.resource, objects: try resources.objects(page, request.resource), now: .now,
-        includeObject: TableObject(call.parameter("includeObject") ?? "Metadata"), version: version)
+        resource: request.resource, objects: try resources.objects(page, request.resource), now: .now, includeObject: include,
+        version: version)
       result["metadata"] = page.metadata
       return .object(result)
     case .partial(let version):
       let items = try resources.objects(page, request.resource).map { partialObjectMetadata($0, version: version) }
       return .object([
-        "kind": "PartialObjectMetadataList", "apiVersion": .string("meta.k8s.io/\(version)"), "metadata": page.metadata,
+        "kind": "PartialObjectMetadataList", "apiVersion": .string("meta.k8s.io/\(version.rawValue)"), "metadata": page.metadata,
         "items": .array(items),
       ])
     }
@@ -276,7 +277,7 @@ extension APIServer {
 extension Rendering {
   /// A table whose rows carry what `includeObject` asks for.
   func including(_ include: String?) -> Rendering {
-    guard case .table(let version, _) = self, let include, !include.isEmpty else { return self }
+    guard case .table(let version, _) = self, let include = include.flatMap(TableObject.init(rawValue:)) else { return self }
     return .table(version: version, include: include)
   }
 }

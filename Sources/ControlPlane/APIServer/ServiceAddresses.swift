@@ -98,11 +98,11 @@ enum ServiceAddresses {
 }
 
 /// An IPv4 range such as 10.96.0.0/16.
-struct IPv4Range: Sendable, Equatable {
+package struct IPv4Range: Sendable, Equatable {
   let base: UInt32
   let bits: Int
 
-  init?(_ text: String) {
+  package init?(_ text: String) {
     let parts = text.split(separator: "/")
     guard parts.count == 2, let bits = Int(parts[1]), (8...30).contains(bits), let address = Self.number(parts[0]) else { return nil }
     self.bits = bits
@@ -111,7 +111,7 @@ struct IPv4Range: Sendable, Equatable {
 
   var size: UInt32 { 1 << UInt32(32 - bits) }
   var text: String { "\(Self.text(base))/\(bits)" }
-  func address(at index: UInt32) -> String { Self.text(base + index) }
+  package func address(at index: UInt32) -> String { Self.text(base + index) }
   func contains(_ address: String) -> Bool { Self.number(address).map { $0 >= base && $0 - base < size } ?? false }
 
   static func number(_ text: some StringProtocol) -> UInt32? {

@@ -25,8 +25,8 @@ struct WatchRequest: Sendable {
 /// How objects are shown to a client.
 enum Rendering: Sendable, Equatable {
   case object
-  case table(version: String, include: String)
-  case partial(version: String)
+  case table(version: TableVersion, include: TableObject)
+  case partial(version: TableVersion)
 }
 
 /// One event of a watch, not yet bytes.
@@ -187,11 +187,10 @@ extension Rendering {
         if pair.count == 2 { parameters[pair[0]] = pair[1] }
       }
       guard ["application/json", "*/*", "application/*", "application/yaml"].contains(type) else { continue }
-      let version = String(parameters["v"] ?? "v1")
+      guard let version = TableVersion(rawValue: String(parameters["v"] ?? "v1")) else { continue }
       switch parameters["as"] {
       case nil: return .object
-      case "Table" where parameters["g"] == "meta.k8s.io" && (version == "v1" || version == "v1beta1"):
-        return .table(version: version, include: "Metadata")
+      case "Table" where parameters["g"] == "meta.k8s.io": return .table(version: version, include: .metadata)
       case "PartialObjectMetadata" where parameters["g"] == "meta.k8s.io", "PartialObjectMetadataList" where parameters["g"] == "meta.k8s.io":
         return .partial(version: version)
       default: continue
@@ -206,7 +205,7 @@ extension Rendering {
     case .partial(let version): return partialObjectMetadata(object, version: version)
     case .table(let version, let include):
       var result = APIMachinery.table(
-        resource: resource, objects: isBookmark ? [] : [object], now: .now, includeObject: TableObject(include), version: version)
+        resource: resource, objects: isBookmark ? [] : [object], now: .now, includeObject: include, version: version)
       if !isFirst { result["columnDefinitions"] = .array([]) }
       result["metadata"] = ["resourceVersion": object["metadata"]["resourceVersion"]]
       if isBookmark { result["rows"] = .array([]) }

@@ -71,15 +71,17 @@ extension Resources {
   private func insert(_ candidate: JSON, _ request: ResourceRequest, _ context: WriteContext) async throws -> JSON {
     let resource = request.resource
     var object = candidate
-    try await admission.admitCreate(&object, request, context, self)
     applyDefaults(&object, resource: resource)
-    admission.afterDefaults(&object, resource)
-    try check(object, old: nil, resource, subresource: nil)
+    // Before admission: nobody owns what the server adds, so that a later apply does not take it away.
     if context.tracksOwnership {
       updateManagedFields(
         old: nil, new: &object, manager: context.manager, subresource: nil, type: resource.type,
         apiVersion: resource.apiVersion, now: context.now)
     }
+    try await admission.admitCreate(&object, request, context, self)
+    applyDefaults(&object, resource: resource)
+    admission.afterDefaults(&object, resource)
+    try check(object, old: nil, resource, subresource: nil)
     let name = object["metadata"]["name"].string ?? ""
     if context.isDryRun {
       if try await store.get(request.key(name), at: nil) != nil { throw APIFailure.alreadyExists(resource, name) }
@@ -166,6 +168,12 @@ extension Resources {
     let old = isStoredForm ? presentedOld : EventConversion.toCore(presentedOld)
     var new = isStoredForm ? changed : EventConversion.toCore(changed)
     try keepServerFields(&new, old: old, request, context)
+    applyDefaults(&new, resource: resource)
+    if context.tracksOwnership {
+      updateManagedFields(
+        old: old, new: &new, manager: context.manager, subresource: context.subresource, type: resource.type,
+        apiVersion: resource.apiVersion, now: context.now)
+    }
     try await admission.admitUpdate(&new, old: old, request, context, self)
     applyDefaults(&new, resource: resource)
     admission.afterDefaults(&new, resource)
@@ -175,11 +183,6 @@ extension Resources {
       new["metadata"]["generation"] = JSON((old["metadata"]["generation"].int ?? 0) + 1)
     }
     if Self.isUnchanged(new, old) { return presentedOld }
-    if context.tracksOwnership {
-      updateManagedFields(
-        old: old, new: &new, manager: context.manager, subresource: context.subresource, type: resource.type,
-        apiVersion: resource.apiVersion, now: context.now)
-    }
     if context.isDryRun { return present(new, as: resource) }
     if Self.isReadyToGo(new, resource) {
       let revision = try await store.write(

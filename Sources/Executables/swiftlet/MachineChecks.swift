@@ -31,7 +31,7 @@ enum MachineChecks {
       finding(
         "overlayfs", filesystems.contains("\toverlay") || moduleExists("overlay"), "listed in /proc/filesystems",
         "root file systems of containers", "modprobe overlay, or a kernel with CONFIG_OVERLAY_FS"),
-      finding("openat2", hasCall(cl_openat2(AT_FDCWD, "/", UInt64(O_PATH | O_CLOEXEC), 0, 0)), "system call", "paths inside images are resolved beneath their root", "Linux 5.6"),
+      finding("openat2", hasCall(cl_openat2(AT_FDCWD, "/", UInt64(O_CLOEXEC), 0, 0)), "system call", "paths inside images are resolved beneath their root", "Linux 5.6"),
       finding("mount API", hasCall(cl_fsopen("tmpfs", 1)), "fsopen, fsmount, move_mount", "mounts are built detached; the host's table stays as it was", "Linux 5.2"),
       finding("pidfd", hasCall(cl_pidfd_open(getpid(), 0)), "system call", "exits are told by the kernel, never polled", "Linux 5.3"),
     ]

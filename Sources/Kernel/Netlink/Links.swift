@@ -49,13 +49,11 @@ package struct VethEnd: Sendable {
   package let hardwareAddress: HardwareAddress
   /// IFLA_GROUP
   package let group: UInt32
-  package let isUp: Bool
 
-  package init(name: String, hardwareAddress: HardwareAddress, group: UInt32 = 0, isUp: Bool) {
+  package init(name: String, hardwareAddress: HardwareAddress, group: UInt32 = 0) {
     self.name = name
     self.hardwareAddress = hardwareAddress
     self.group = group
-    self.isUp = isUp
   }
 }
 
@@ -71,16 +69,17 @@ package struct LinkChange: Sendable {
 
 // Numbers: include/uapi/linux/rtnetlink.h, if_link.h, veth.h.
 extension NetlinkRequest {
-  /// A veth pair: `host` in the socket's namespace, `peer` in the one that `namespace` (a descriptor) names.
+  /// A veth pair: `host` in the socket's namespace, up; `peer` in the one that `namespace` (a descriptor) names, down, because the
+  /// kernel brings up no end before it knows the other.
   package static func newVeth(host: VethEnd, peer: VethEnd, namespace: Int32, mtu: UInt32) -> NetlinkRequest {
     NetlinkRequest("RTM_NEWLINK", host.name, type: 16, flags: MessageFlags.create | MessageFlags.exclusive) {
-      $0.linkHeader(index: 0, isUp: host.isUp ? true : nil)
+      $0.linkHeader(index: 0, isUp: true)
       $0.vethEnd(host, mtu: mtu)
       $0.nested(18, flagged: false) {  // IFLA_LINKINFO
         $0.attribute(1, string: "veth")  // IFLA_INFO_KIND
         $0.nested(2, flagged: false) {  // IFLA_INFO_DATA
           $0.nested(1, flagged: false) {  // VETH_INFO_PEER
-            $0.linkHeader(index: 0, isUp: peer.isUp ? true : nil)
+            $0.linkHeader(index: 0)
             $0.vethEnd(peer, mtu: mtu)
             $0.attribute(28, native: namespace)  // IFLA_NET_NS_FD
           }

@@ -9,6 +9,13 @@ package struct NetlinkMessage: Sendable {
   /// What follows the 16-byte header.
   package let payload: [UInt8]
 
+  package init(type: UInt16, flags: UInt16, sequence: UInt32, payload: [UInt8]) {
+    self.type = type
+    self.flags = flags
+    self.sequence = sequence
+    self.payload = payload
+  }
+
   static let headerLength = 16
   static let errorType: UInt16 = 2
   static let doneType: UInt16 = 3

@@ -98,15 +98,13 @@ extension JSON {
 }
 
 extension JSON: ExpressibleByStringLiteral, ExpressibleByStringInterpolation, ExpressibleByIntegerLiteral,
-  ExpressibleByBooleanLiteral, ExpressibleByFloatLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral,
-  ExpressibleByNilLiteral
+  ExpressibleByBooleanLiteral, ExpressibleByFloatLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
 {
   package init(stringLiteral value: String) { self = .string(value) }
   package init(integerLiteral value: Int64) { self = .int(value) }
   package init(booleanLiteral value: Bool) { self = .bool(value) }
   package init(floatLiteral value: Double) { self = .double(value) }
   package init(arrayLiteral elements: JSON...) { self = .array(elements) }
-  package init(nilLiteral: ()) { self = .null }
   /// Fields whose value is `.null` are left out.
   package init(dictionaryLiteral elements: (String, JSON)...) {
     var object = JSONObject()

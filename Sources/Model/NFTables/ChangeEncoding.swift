@@ -121,7 +121,9 @@ extension NamedSet {
         let type = DataType.concatenated(parts)
         writer.attribute(6, big: type.number)
         writer.attribute(7, big: UInt32(type.length))
-      case .verdict: writer.attribute(6, big: UInt32(0xffff_ff00))  // NFT_DATA_VERDICT
+      case .verdict:
+        writer.attribute(6, big: UInt32(0xffff_ff00))  // NFT_DATA_VERDICT
+        writer.attribute(7, big: UInt32(0))
       }
       writer.attribute(10, big: identifier)
       if let timeout { writer.attribute(11, big: timeout) }

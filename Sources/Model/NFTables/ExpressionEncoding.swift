@@ -69,11 +69,10 @@ extension Expression {
       data.attribute(2, big: modulus)
       data.attribute(3, big: UInt32(1))  // NFTA_NG_TYPE: NFT_NG_RANDOM
       data.attribute(4, big: offset)
-    case .counter:
-      data.attribute(1, big: UInt64(0))  // NFTA_COUNTER_BYTES
-      data.attribute(2, big: UInt64(0))  // NFTA_COUNTER_PACKETS
+    case .counter: break  // begins with zero packets
     case .reject(.tcpReset):
       data.attribute(1, big: UInt32(1))  // NFTA_REJECT_TYPE: NFT_REJECT_TCP_RST
+      data.attribute(2, native: UInt8(0))
     case .reject(.icmp(let code)):
       data.attribute(1, big: UInt32(0))
       data.attribute(2, native: code)  // NFTA_REJECT_ICMP_CODE

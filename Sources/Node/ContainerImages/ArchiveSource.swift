@@ -37,14 +37,14 @@ struct FolderArchive: ImageArchive {
   }
 
   private func openFile(_ name: String) throws -> (SharedDescriptor, Int64)? {
-    let resolve = UInt64(CL_RESOLVE_BENEATH.rawValue | CL_RESOLVE_NO_SYMLINKS.rawValue | CL_RESOLVE_NO_MAGICLINKS.rawValue)
+    let resolve = UInt64(CL_RESOLVE_BENEATH | CL_RESOLVE_NO_SYMLINKS | CL_RESOLVE_NO_MAGICLINKS)
     // O_NONBLOCK: a FIFO in the folder must not hold us.
     let fd = cl_openat2(root.rawValue, name, UInt64(O_RDONLY | O_CLOEXEC | O_NONBLOCK), 0, resolve)
     if fd == -ENOENT { return nil }
     try KernelError.check("openat2", name, fd)
     let file = SharedDescriptor(OwnedDescriptor(owning: fd))
     var info = stat()
-    guard fstat(fd, &info) == 0, info.st_mode & S_IFMT == S_IFREG else {
+    guard fstat(fd, &info) == 0, FileType(info) == .regular else {
       throw ImageError(.unsafeEntry, "\(name) in the archive is not a regular file")
     }
     return (file, Int64(info.st_size))

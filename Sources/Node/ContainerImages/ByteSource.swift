@@ -1,4 +1,4 @@
-import Crypto
+import struct Crypto.SHA256
 import Glibc
 import LinuxKernel
 import NIOCore
@@ -29,7 +29,7 @@ final class FileSource: ByteSource {
   func next() throws -> UnsafeRawBufferPointer? {
     guard offset < end else { return nil }
     let count = min(buffer.count, Int(end - offset))
-    let got = pread(descriptor.rawValue, buffer.baseAddress, count, offset)
+    let got = pread(descriptor.rawValue, buffer.baseAddress, count, off_t(offset))
     if got < 0 { throw KernelError("pread", errno: Errno(rawValue: errno)) }
     guard got > 0 else { return nil }
     offset += Int64(got)

@@ -107,12 +107,13 @@ struct CatalogState: Sendable, Equatable {
 
 extension StoredImage {
   init?(_ json: JSON) {
-    guard let id = json["id"].string.flatMap(Digest.init) else { return nil }
-    let layers = (json["layers"].array ?? []).map { $0.string.flatMap(Digest.init) }
-    guard !layers.contains(nil) else { return nil }
+    guard let id = json["id"].string.flatMap({ Digest($0) }) else { return nil }
+    let texts = json["layers"].array ?? []
+    let layers = texts.compactMap { text in text.string.flatMap { Digest($0) } }
+    guard layers.count == texts.count else { return nil }
     self.init(
       id: id, names: (json["names"].array ?? []).compactMap(\.string), repoDigests: (json["repoDigests"].array ?? []).compactMap(\.string),
-      layers: layers.compactMap { $0 }, repair: json["repair"].bool ?? false, createdAt: Int64(json["createdAt"].int ?? 0))
+      layers: layers, repair: json["repair"].bool ?? false, createdAt: Int64(json["createdAt"].int ?? 0))
   }
 
   var json: JSON {

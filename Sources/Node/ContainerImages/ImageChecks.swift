@@ -1,4 +1,4 @@
-import Crypto
+import struct Crypto.SHA256
 import OCISpec
 
 func sha256(_ bytes: [UInt8]) -> Digest { Digest(bytes: SHA256.hash(data: bytes)) }

@@ -18,6 +18,18 @@ package struct ImageRecord: Sendable {
   package let layers: [FilePath]
   /// Seconds since 1970 when the image came here.
   package let createdAt: Int64
+
+  package init(
+    id: String, names: [String], repoDigests: [String], size: Int64, config: OCIImageConfig, layers: [FilePath], createdAt: Int64
+  ) {
+    self.id = id
+    self.names = names
+    self.repoDigests = repoDigests
+    self.size = size
+    self.config = config
+    self.layers = layers
+    self.createdAt = createdAt
+  }
 }
 
 extension ImageStore {

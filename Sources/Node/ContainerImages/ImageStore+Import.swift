@@ -34,8 +34,8 @@ extension ImageStore {
         let reason = Errno(rawValue: errno)
         throw ImageError(reason == .noSuchFileOrDirectory ? .notFound : .storage, "\(reason)")
       }
-      if info.st_mode & S_IFMT == S_IFDIR { return (try FolderArchive(path), nil) }
-      guard info.st_mode & S_IFMT == S_IFREG else { throw ImageError(.malformed, "it is neither a file nor a folder") }
+      if FileType(info) == .directory { return (try FolderArchive(path), nil) }
+      guard FileType(info) == .regular else { throw ImageError(.malformed, "it is neither a file nor a folder") }
       let fd = Glibc.open(path.string, O_RDONLY | O_CLOEXEC)
       guard fd >= 0 else { throw KernelError("open", path.string, errno: Errno(rawValue: errno)) }
       let file = SharedDescriptor(OwnedDescriptor(owning: fd))

@@ -8,20 +8,20 @@ import SystemPackage
 /// RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS: absolute links and `..` count from here), and every change is made by a single
 /// name in an already open parent, never following a link.
 final class LayerRoot {
-  private let descriptor: OwnedDescriptor
+  private let descriptor: SharedDescriptor
   /// Directories made because an entry lay in them, though the layer has no entry for them: their mode and owner are guesses.
   private(set) var implied: Set<EntryName> = []
   /// The parent of the entry before: entries of one directory follow each other.
   private var cachedComponents: [EntryName]?
   private var cached: SharedDescriptor?
 
-  private static let resolve = UInt64(CL_RESOLVE_IN_ROOT.rawValue | CL_RESOLVE_NO_MAGICLINKS.rawValue)
+  private static let resolve = UInt64(CL_RESOLVE_IN_ROOT | CL_RESOLVE_NO_MAGICLINKS)
   private static let directoryFlags = UInt64(O_RDONLY | O_DIRECTORY | O_CLOEXEC)
   /// Mode of directories that the layer does not describe.
   private static let impliedMode: mode_t = 0o755
 
   /// `directory` is open, empty and reachable by root only.
-  init(_ directory: consuming OwnedDescriptor) { descriptor = directory }
+  init(_ directory: SharedDescriptor) { descriptor = directory }
 
   /// The open directory with these components. Where one is missing: made if `create`, else KernelError.
   func directory(_ components: [EntryName], create: Bool) throws -> SharedDescriptor {
@@ -47,9 +47,8 @@ final class LayerRoot {
   func noteExplicit(_ components: [EntryName]) { if !implied.isEmpty { implied.remove(components.path) } }
 
   private func open(_ path: EntryName) throws -> SharedDescriptor {
-    let fd = (path.bytes.isEmpty ? "." : path).withCString {
-      cl_openat2(descriptor.rawValue, $0, Self.directoryFlags, 0, Self.resolve)
-    }
+    let name: EntryName = path.bytes.isEmpty ? "." : path
+    let fd: Int32 = name.withCString { cl_openat2(descriptor.rawValue, $0, Self.directoryFlags, 0, Self.resolve) }
     guard fd < 0 else { return SharedDescriptor(OwnedDescriptor(owning: fd)) }
     switch Errno(rawValue: -fd) {
     case .notDirectory, .tooManySymbolicLinkLevels, .improperLink, .fileNameTooLong:

@@ -14,7 +14,7 @@ struct LayerExpectation: Sendable {
 /// Unpacks a layer's stream below `directory` while it comes, and says what it was. Throws `ImageError` if it was not what was
 /// expected; what is in the directory is then to be thrown away.
 func unpackLayer(
-  _ source: any ByteSource, into directory: consuming OwnedDescriptor, expecting: LayerExpectation, limits: UnpackLimits
+  _ source: any ByteSource, into directory: SharedDescriptor, expecting: LayerExpectation, limits: UnpackLimits
 ) throws -> LayerFacts {
   ca_thread_locale_c()
   let blob = expecting.blob

@@ -89,9 +89,7 @@ final class LayerUnpacker {
   // MARK: Whiteouts
 
   private func makeOpaque(_ fd: Int32, _ path: EntryName) throws {
-    guard fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0) == 0 else {
-      throw KernelError("fsetxattr(trusted.overlay.opaque)", path.description, errno: Errno(rawValue: errno))
-    }
+    try KernelError.check("fsetxattr(trusted.overlay.opaque)", path.description, ca_fsetxattr(fd, "trusted.overlay.opaque", "y", 1))
   }
 
   /// A whiteout hides what lower layers have, never what this layer has: beside a directory of the same layer it means that the
@@ -99,7 +97,7 @@ final class LayerUnpacker {
   private func whiteout(_ name: EntryName, in parent: Int32, path: EntryName) throws {
     switch try kindOfExisting(name, in: parent) {
     case .none:
-      let result = name.withCString { mknodat(parent, $0, S_IFCHR, 0) }
+      let result = name.withCString { mknodat(parent, $0, FileType.characterDevice.rawValue, 0) }
       guard result == 0 else { throw KernelError("mknodat", path.description, errno: Errno(rawValue: errno)) }
     case .directory?:
       let fd = name.withCString { openat(parent, $0, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) }
@@ -120,9 +118,9 @@ final class LayerUnpacker {
       if reason == .noSuchFileOrDirectory { return nil }
       throw KernelError("fstatat", name.description, errno: reason)
     }
-    switch info.st_mode & S_IFMT {
-    case S_IFDIR: return .directory
-    case S_IFCHR where info.st_rdev == 0: return .whiteout
+    switch FileType(info) {
+    case .directory: return .directory
+    case .characterDevice where info.st_rdev == 0: return .whiteout
     default: return .other
     }
   }
@@ -161,9 +159,9 @@ final class LayerUnpacker {
       guard result == 0 else { throw failure("symlinkat", entry) }
       try finishNode(name, in: parent, entry, mode: nil)
     case .fifo, .characterDevice, .blockDevice:
-      let type = entry.kind == .fifo ? S_IFIFO : entry.kind == .characterDevice ? S_IFCHR : S_IFBLK
+      let type: FileType = entry.kind == .fifo ? .fifo : entry.kind == .characterDevice ? .characterDevice : .blockDevice
       let device = entry.kind == .fifo ? 0 : makeDevice(entry.deviceMajor, entry.deviceMinor)
-      guard name.withCString({ mknodat(parent, $0, type | 0o600, device) }) == 0 else { throw failure("mknodat", entry) }
+      guard name.withCString({ mknodat(parent, $0, type.rawValue | 0o600, device) }) == 0 else { throw failure("mknodat", entry) }
       try finishNode(name, in: parent, entry, mode: mode_t(entry.mode & 0o7777))
     case .directory, .hardLink, .other:
       throw ImageError(.unsupported, "\(entry.path): an entry of a kind that no image may have")
@@ -190,7 +188,7 @@ final class LayerUnpacker {
       end = offset + Int64(bytes.count)
     }
     if end < entry.size {
-      guard ftruncate(fd, entry.size) == 0 else { throw failure("ftruncate", entry) }
+      guard ftruncate(fd, off_t(entry.size)) == 0 else { throw failure("ftruncate", entry) }
     }
     let (uid, gid) = try owner(entry)
     // This order: chown takes setuid bits and capabilities away.
@@ -203,7 +201,7 @@ final class LayerUnpacker {
   private func write(_ bytes: UnsafeRawBufferPointer, to fd: Int32, at offset: Int64, _ entry: TarEntry) throws {
     var done = 0
     while done < bytes.count {
-      let count = pwrite(fd, bytes.baseAddress! + done, bytes.count - done, offset + Int64(done))
+      let count = pwrite(fd, bytes.baseAddress! + done, bytes.count - done, off_t(offset) + done)
       if count < 0 {
         if errno == EINTR { continue }
         throw failure("pwrite", entry)
@@ -290,10 +288,10 @@ final class LayerUnpacker {
 
   private func setExtendedAttributes(_ fd: Int32, _ entry: TarEntry) throws {
     for (name, value) in entry.extendedAttributes where keepsExtendedAttribute(name) {
-      if fsetxattr(fd, name, value, value.count, 0) == 0 { continue }
+      let result = ca_fsetxattr(fd, name, value, value.count)
       // A file system without user attributes still holds the image; a capability that is lost would be a broken image.
-      if name != "security.capability", errno == ENOTSUP || errno == ERANGE { continue }
-      throw failure("fsetxattr(\(name))", entry)
+      if name != "security.capability", result == -ENOTSUP || result == -ERANGE { continue }
+      try KernelError.check("fsetxattr(\(name))", entry.path.description, result)
     }
   }
 

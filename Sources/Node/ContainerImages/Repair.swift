@@ -98,11 +98,11 @@ private struct LayerStack {
     for part in path.split(separator: "/") {
       prefix += prefix.isEmpty ? "\(part)" : "/\(part)"
       guard fstatat(root, prefix, &info, AT_SYMLINK_NOFOLLOW) == 0 else { return isOpaque ? .end : .nothing }
-      guard info.st_mode & S_IFMT == S_IFDIR else { return .end }
+      guard FileType(info) == .directory else { return .end }
       let fd = openat(root, prefix, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
       if fd >= 0 {
         var value: UInt8 = 0
-        if fgetxattr(fd, "trusted.overlay.opaque", &value, 1) == 1, value == UInt8(ascii: "y") { isOpaque = true }
+        if ca_fgetxattr(fd, "trusted.overlay.opaque", &value, 1) == 1, value == UInt8(ascii: "y") { isOpaque = true }
         close(fd)
       }
     }

@@ -126,20 +126,20 @@ final class StoreDirectory: Sendable {
   // MARK: Trees
 
   /// A new empty directory in tmp/ with an `fs` inside; its name relative to the store.
-  func makeTemporaryTree() throws -> (name: String, fs: OwnedDescriptor) {
+  func makeTemporaryTree() throws -> (name: String, fs: SharedDescriptor) {
     let name = "tmp/tree-\(uniqueName())"
     try makeDirectory(name, mode: 0o700)
     // The root of an image's file system is 0755 unless a layer says otherwise.
     try makeDirectory("\(name)/fs", mode: 0o755)
     let fd = openat(root.rawValue, "\(name)/fs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
     guard fd >= 0 else { throw KernelError("open", path.appending(name).string, errno: Errno(rawValue: errno)) }
-    return (name, OwnedDescriptor(owning: fd))
+    return (name, SharedDescriptor(OwnedDescriptor(owning: fd)))
   }
 
   /// Puts a finished tree where it belongs, after its content has reached the disk. A crash before leaves nothing of it, a crash
   /// after leaves all of it.
   func publishTree(_ temporary: String, as name: String) throws {
-    if syncs, syncfs(root.rawValue) != 0 { throw KernelError("syncfs", path.string, errno: Errno(rawValue: errno)) }
+    if syncs { try KernelError.check("syncfs", path.string, ca_syncfs(root.rawValue)) }
     try rename(temporary, name)
   }
 

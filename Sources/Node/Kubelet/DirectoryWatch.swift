@@ -1,5 +1,6 @@
 import LinuxKernel
 import Logging
+import Synchronization
 import SystemPackage
 
 #if canImport(Glibc)
@@ -15,16 +16,21 @@ enum DirectoryWatch {
     of path: FilePath, mask: UInt32 = changeMask, log: Logger? = nil
   ) -> (AsyncStream<Void>, @Sendable () -> Void) {
     let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-    let watch = inotify_init1(Int32(IN_CLOEXEC.rawValue) | Int32(IN_NONBLOCK.rawValue))
-    let wake = eventfd(0, Int32(EFD_CLOEXEC.rawValue) | Int32(EFD_NONBLOCK.rawValue))
-    guard watch >= 0, wake >= 0, inotify_add_watch(watch, path.string, mask) >= 0 else {
+    let watch = inotify_init1(Int32(IN_CLOEXEC) | Int32(IN_NONBLOCK))
+    var ends: [Int32] = [-1, -1]
+    let hasPipe = pipe(&ends) == 0
+    for end in ends where hasPipe { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+    let (wake, waker) = (ends[0], ends[1])
+    guard watch >= 0, hasPipe, inotify_add_watch(watch, path.string, mask) >= 0 else {
       log?.error("changes of \(path) cannot be seen: \(Errno(rawValue: errno))")
       if watch >= 0 { close(watch) }
-      if wake >= 0 { close(wake) }
+      if hasPipe { ends.forEach { close($0) } }
       continuation.finish()
       return (stream, {})
     }
-    let stop: @Sendable () -> Void = { eventfd_write(wake, 1) }
+    // The writing end closes once, by whoever ends the watch first; its hang-up is what the thread sees.
+    let end = SharedEnd(waker)
+    let stop: @Sendable () -> Void = { end.close() }
     continuation.onTermination = { _ in stop() }
     detachThread {
       var polls = [pollfd(fd: watch, events: Int16(POLLIN), revents: 0), pollfd(fd: wake, events: Int16(POLLIN), revents: 0)]
@@ -39,9 +45,22 @@ enum DirectoryWatch {
       buffer.deallocate()
       close(watch)
       close(wake)
+      end.close()
       continuation.finish()
     }
     return (stream, stop)
+  }
+}
+
+/// A descriptor that several may close, once.
+private final class SharedEnd: Sendable {
+  private let descriptor: Mutex<Int32>
+  init(_ descriptor: Int32) { self.descriptor = Mutex(descriptor) }
+  func close() {
+    descriptor.withLock { descriptor in
+      if descriptor >= 0 { _ = Glibc.close(descriptor) }
+      descriptor = -1
+    }
   }
 }
 

@@ -35,12 +35,14 @@ enum HealthCheck {
     let answer = channel.eventLoop.makePromise(of: Status.self)
     let authority = "\(host):\(port)"
     do {
-      let multiplexer = try await channel.configureHTTP2Pipeline(mode: .client) { $0.eventLoop.makeSucceededVoidFuture() }.get()
-      multiplexer.createStreamChannel(promise: nil) { stream in
-        stream.eventLoop.makeCompletedFuture {
-          try stream.pipeline.syncOperations.addHandler(CheckHandler(authority: authority, service: service, answer: answer))
+      // The multiplexer stays on its event loop.
+      try await channel.configureHTTP2Pipeline(mode: .client) { $0.eventLoop.makeSucceededVoidFuture() }.map { multiplexer in
+        multiplexer.createStreamChannel(promise: nil) { stream in
+          stream.eventLoop.makeCompletedFuture {
+            try stream.pipeline.syncOperations.addHandler(CheckHandler(authority: authority, service: service, answer: answer))
+          }
         }
-      }
+      }.get()
     } catch {
       answer.fail(error)
     }

@@ -1,4 +1,5 @@
 import ContainerImages
+import FoundationEssentials
 import PodLifecycle
 import JSONCodec
 import KubernetesAPI
@@ -76,7 +77,7 @@ package struct ImageManager: Sendable {
     for name in pod.spec.imagePullSecrets {
       do {
         let secret = try await client.get(.secrets(pod.namespace), name: name)
-        result += registryCredentials(inSecret: secret)
+        result += try Self.logins(in: secret)
       } catch {
         missing.append(name)
       }
@@ -87,5 +88,15 @@ package struct ImageManager: Sendable {
         "Unable to retrieve some image pull secrets (\(missing.joined(separator: ", "))); attempting to pull the image may not succeed.")
     }
     return result
+  }
+
+  /// A secret of type kubernetes.io/dockerconfigjson or kubernetes.io/dockercfg.
+  static func logins(in secret: JSON) throws -> [RegistryCredential] {
+    for key in [".dockerconfigjson", ".dockercfg"] {
+      guard let text = secret["data"][key].string else { continue }
+      guard let bytes = Data(base64Encoded: text) else { throw ImageError(.malformed, "\(key) is not base64") }
+      return try RegistryCredential.parse(pullSecret: Array(bytes))
+    }
+    throw ImageError(.malformed, "the secret has neither .dockerconfigjson nor .dockercfg")
   }
 }

@@ -26,16 +26,17 @@ package final class Kubelet: Sendable {
   private let mirrors: MirrorPods
   var log: Logger { services.log }
 
-  /// What the server needs of the runtime beyond a pod's life.
+  /// What the kubelet takes from the runtime beside a pod's life: its events, and streams and numbers for the server.
   package struct RuntimeHooks: Sendable {
     package var events: AsyncStream<RuntimeEvent>
-    package var exec: @Sendable (_ spec: ExecSpec, _ container: String, _ sandbox: String) async throws -> ExecSession
-    package var attach: @Sendable (_ container: String, _ sandbox: String) async throws -> AttachSession
+    package var exec: @Sendable (_ command: [String], _ options: StreamOptions, _ container: String, _ sandbox: String) async throws -> ProcessIO
+    package var attach: @Sendable (_ options: StreamOptions, _ container: String, _ sandbox: String) async throws -> ProcessIO
+    /// `{"cpu", "memory", "containers": {name: {"cpu", "memory"}}}` in the form of /stats/summary.
     package var statistics: @Sendable (_ sandbox: String) async -> JSON
     package init(
       events: AsyncStream<RuntimeEvent>,
-      exec: @escaping @Sendable (_ spec: ExecSpec, _ container: String, _ sandbox: String) async throws -> ExecSession,
-      attach: @escaping @Sendable (_ container: String, _ sandbox: String) async throws -> AttachSession,
+      exec: @escaping @Sendable (_ command: [String], _ options: StreamOptions, _ container: String, _ sandbox: String) async throws -> ProcessIO,
+      attach: @escaping @Sendable (_ options: StreamOptions, _ container: String, _ sandbox: String) async throws -> ProcessIO,
       statistics: @escaping @Sendable (_ sandbox: String) async -> JSON
     ) {
       self.events = events

@@ -12,15 +12,18 @@ import SystemPackage
 /// an image never leads to a file of the host. A symbolic link that crosses layers is not followed: such an image's
 /// accounts are read as empty.
 enum LayerFiles {
+  /// O_PATH (open(2)), which Swift's view of glibc lacks.
+  private static let pathOnly: Int32 = 0o10000000
+
   /// The text of a file in the topmost layer that has it, or "" where none has; at most `bytesMax` bytes of it.
   static func text(_ path: String, layers: [FilePath], bytesMax: Int) -> String {
     for layer in layers.reversed() {
-      let root = Glibc.open(layer.string, O_PATH | O_DIRECTORY | O_CLOEXEC)
+      let root = Glibc.open(layer.string, Self.pathOnly | O_DIRECTORY | O_CLOEXEC)
       guard root >= 0 else { continue }
       let directory = OwnedDescriptor(owning: root)
       let file = cl_openat2(
         directory.rawValue, path, UInt64(O_RDONLY | O_CLOEXEC | O_NONBLOCK), 0,
-        UInt64(CL_RESOLVE_IN_ROOT.rawValue | CL_RESOLVE_NO_MAGICLINKS.rawValue))
+        UInt64(CL_RESOLVE_IN_ROOT | CL_RESOLVE_NO_MAGICLINKS))
       if file == -ENOENT || file == -ENOTDIR { continue }
       // Anything else is no file to be read; ENXIO is overlayfs' whiteout (a device 0:0): deleted in this layer.
       guard file >= 0 else { return "" }

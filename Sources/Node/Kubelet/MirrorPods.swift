@@ -57,7 +57,7 @@ final class MirrorPods: Sendable {
     await reconcile(pods)
   }
 
-  func workerIsGone(uid: String) { state.withLock { $0.creating.remove(uid) } }
+  func workerIsGone(uid: String) { state.withLock { _ = $0.creating.remove(uid) } }
 
   /// Gives workers their mirrors, deletes what mirrors nothing, makes what is missing.
   private func reconcile(_ pods: PodDirectory) async {

@@ -9,10 +9,9 @@ extension PodWorker {
     let attempt = sandbox.labels["sandboxAttempt"].int ?? 0
     observed.sandboxesMade = attempt + 1
     // An agent that died between the sandbox and its network leaves a sandbox without an address: made anew.
-    let address = services.network.address(of: uid)
-    let isWhole = sandbox.isAlive && (pod.spec.hostNetwork || address != nil)
+    observed.podIPs = pod.spec.hostNetwork ? services.configuration.addresses : services.network.addresses(of: uid)
+    let isWhole = sandbox.isAlive && !observed.podIPs.isEmpty
     observed.sandbox = isWhole ? .ready(attempt: attempt) : .dead(attempt: attempt)
-    observed.podIPs = pod.spec.hostNetwork ? services.configuration.addresses : address.map { [$0.ip] } ?? []
     for state in sandbox.containers.sorted(by: { $0.attempt < $1.attempt }) {
       guard let run = adoptedRun(state, in: sandbox, attempt) else { continue }
       observed[state.name].previousRun = observed[state.name].run

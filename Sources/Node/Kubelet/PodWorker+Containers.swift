@@ -24,7 +24,7 @@ extension PodWorker {
     begin(name) { worker in
       do {
         let (spec, user) = try await builder.build()
-        try await worker.services.images.images.retain(image: image.id, by: spec.id)
+        await worker.hold(image.id, for: spec.id)
         worker.services.events.record(
           builder.pod, container: name, list: list, .normal, "Created", "Created container: \(name)")
         do {
@@ -70,8 +70,26 @@ extension PodWorker {
     let log = services.logPath(of: pod, container: name, attempt: run.attempt)
     Task {
       try? await services.runtime.removeContainer(run.id, in: uid)
-      await services.images.images.release(container: run.id)
       unlink(log)
+    }
+    release(run.id)
+  }
+
+  /// Keeps an image as long as a container needs it. The start does not wait for the lease to be on the disk.
+  private func hold(_ image: String, for container: String) {
+    let (images, log) = (services.images.images, services.log)
+    leases[container] = Task {
+      do { try await images.retain(image: image, by: container) } catch {
+        log.warning("image \(image) is not held for container \(container.prefix(12)): \(error)")
+      }
+    }
+  }
+
+  func release(_ container: String) {
+    let (images, lease) = (services.images.images, leases.removeValue(forKey: container))
+    Task {
+      await lease?.value
+      await images.release(container: container)
     }
   }
 
@@ -143,6 +161,7 @@ extension PodWorker {
 
   func containerEnded(_ name: String, _ id: String, _ exit: ContainerExit) {
     observed[name].run?.state = .exited(exit)
+    for waiter in exitWaiters.removeValue(forKey: id) ?? [] { waiter.finish() }
     if case .killing = observed[name].operation { observed[name].operation = nil }
     if observed[name].operation == .starting {
       // Its postStart hook is still at work: there is nothing left to hook on.

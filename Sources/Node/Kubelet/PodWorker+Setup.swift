@@ -54,7 +54,7 @@ extension PodWorker {
     if pod.spec.hostNetwork { return services.configuration.addresses }
     do {
       let netns = try services.runtime.networkNamespace(of: uid)
-      return [try await services.network.attach(sandbox: uid, netns: netns.rawValue, hostPorts: hostPorts(of: pod)).ip]
+      return try await services.network.attach(sandbox: uid, netns: netns.rawValue, hostPorts: hostPorts(of: pod))
     } catch {
       try? await services.runtime.removeSandbox(uid)
       try? await services.network.detach(sandbox: uid)
@@ -134,9 +134,7 @@ extension PodWorker {
     observed.sandbox = .none
     for (_, seen) in observed.containers {
       for run in [seen.run, seen.previousRun] {
-        guard let id = run?.id else { continue }
-        let images = services.images.images
-        Task { await images.release(container: id) }
+        if let id = run?.id, !id.isEmpty { release(id) }
       }
     }
     if ends { observed.volumes = .unprepared }

@@ -192,6 +192,8 @@ extension PodWorker {
     timer?.cancel()
     statusWriter.held?.cancel()
     for task in probing.values { task.cancel() }
+    for waiter in exitWaiters.values.joined() { waiter.finish() }
+    exitWaiters = [:]
     onGone(self)
   }
 }

@@ -39,6 +39,10 @@ actor PodWorker {
   var killTimers: [String: Task<Void, Never>] = [:]
   /// Exits that the runtime told before the start returned, by container id.
   var earlyExits: [String: ContainerState] = [:]
+  /// Images held for containers, by container id: the writing of a lease may take as long as the container's start.
+  var leases: [String: Task<Void, Never>] = [:]
+  /// Those who wait for the end of a run, by container id.
+  var exitWaiters: [String: [AsyncStream<Void>.Continuation]] = [:]
   var probes: [String: [ProbeKind: ProbeMachine]] = [:]
   var probing: [String: Task<Void, Never>] = [:]
 

@@ -3,6 +3,7 @@ import JSONCodec
 import KubernetesAPI
 import NIOCore
 import NIOPosix
+import NIOSSL
 import PodLifecycle
 
 /// What a probe found.

@@ -46,10 +46,11 @@ package protocol PodImages: Sendable {
 /// The part of the pod network that a sandbox needs.
 package protocol PodNetworking: Sendable {
   /// Gives the namespace its interface, address and host ports; the same again for a sandbox that has them.
-  func attach(sandbox: String, netns: Int32, hostPorts: [HostPort]) async throws -> PodAddress
+  /// Answers with its addresses.
+  func attach(sandbox: String, netns: Int32, hostPorts: [HostPort]) async throws -> [String]
   func detach(sandbox: String) async throws
-  /// The address that a sandbox has been given.
-  func address(of sandbox: String) -> PodAddress?
+  /// The addresses that a sandbox has been given; none where it has not.
+  func addresses(of sandbox: String) -> [String]
 }
 
 /// A pod's volumes and files, from its spec to paths that can be mounted.

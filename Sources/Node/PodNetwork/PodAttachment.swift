@@ -15,6 +15,7 @@ extension PodNetwork {
       hasLease: known != nil, hostLink: try known.flatMap { try worker.link($0.interface) },
       podLink: known == nil ? nil : try pod.link(PodWiring.podInterface))
     if decision == .replace { try detachNow(sandbox, worker) }
+    if decision == .replace || known == nil { try endDraining(of: sandbox, pod: pod, worker) }
     let lease = try reserve(sandbox, hostPorts: hostPorts)
     do {
       switch decision {
@@ -27,6 +28,18 @@ extension PodNetwork {
       throw error
     }
     return Self.podAddress(lease)
+  }
+
+  /// A sandbox that is attached again right after its detach may still have the old link in its namespace: that one goes now.
+  private func endDraining(of sandbox: String, pod: NetlinkSocket, _ worker: NetworkWorker) throws {
+    let draining = state.withLock { $0.table.leases.values.filter { $0.sandbox == sandbox && $0.phase == .draining } }
+    if draining.isEmpty { return }
+    guard let inside = try pod.link(PodWiring.podInterface) else { return }
+    for lease in draining {
+      guard let host = try worker.link(lease.interface), host.index == inside.peerIndex, host.peerIndex == inside.index else { continue }
+      try worker.deleteLinks([host.index], plan: plan)
+      try change { _ in ([.free(lease.address)], ()) }
+    }
   }
 
   /// The sandbox's lease, or a new one; on disk when it returns.

@@ -15,8 +15,8 @@ enum PodWiring {
 
   static func makeLink(_ lease: Lease, plan: NetworkPlan, namespace: Int32, mtu: UInt32) -> NetlinkRequest {
     .newVeth(
-      host: VethEnd(name: lease.interface, hardwareAddress: hostHardwareAddress, group: plan.group, isUp: true),
-      peer: VethEnd(name: podInterface, hardwareAddress: podHardwareAddress(lease.address), isUp: true),
+      host: VethEnd(name: lease.interface, hardwareAddress: hostHardwareAddress, group: plan.group),
+      peer: VethEnd(name: podInterface, hardwareAddress: podHardwareAddress(lease.address)),
       namespace: namespace, mtu: mtu)
   }
 

@@ -41,8 +41,10 @@ final class ReaderPool: Sendable {
   }
 
   /// Several statements on one snapshot.
-  func readSnapshot<Result: Sendable>(_ body: @Sendable (Database) throws -> Result) async throws -> Result {
-    try await read { database in
+  func readSnapshot<Result: Sendable>(
+    short: Bool, _ body: @escaping @Sendable (Database) throws -> Result
+  ) async throws -> Result {
+    let whole: @Sendable (Database) throws -> Result = { database in
       var result: Result?
       try database.inTransaction(.deferred) {
         result = try body(database)
@@ -51,6 +53,7 @@ final class ReaderPool: Sendable {
       guard let result else { preconditionFailure("a committed transaction has its result") }
       return result
     }
+    return short ? try await readShort(whole) : try await read(whole)
   }
 
   func close() throws { for queue in queues { try queue.close() } }

@@ -5,6 +5,9 @@ import Logging
 /// Beside `path` it keeps `path-wal`, `path-shm` and `path.lock`. Survives the end of the process at any moment with every
 /// acknowledged write.
 package final class SQLiteRevisionStore: RevisionStore {
+  /// Lists of up to this many items are read without a change of threads.
+  private static let shortListMax = 50
+
   private let path: String
   private let lock: StoreLock
   private let readers: ReaderPool
@@ -53,7 +56,7 @@ package final class SQLiteRevisionStore: RevisionStore {
   package func list(prefix: String, after startKey: String?, limit: Int?, at: Revision?) async throws -> Page {
     let limit = limit.map { max(0, $0) }
     return try await reading(at) { [readers] revision in
-      try await readers.readSnapshot {
+      try await readers.readSnapshot(short: (limit ?? .max) <= Self.shortListMax) {
         try HistoryReader.list(prefix: prefix, after: startKey, limit: limit, at: revision, $0)
       }
     }
@@ -76,9 +79,11 @@ package final class SQLiteRevisionStore: RevisionStore {
   package func close() async throws {
     hub.close()
     try await translating {
-      try await writer.close()
+      try await writer.stop()
       try readers.close()
+      try writer.close()
     }
+    lock.release()
   }
 
   /// Reads at a revision, or at the newest one; what was read counts only if its revision is still kept afterwards.

@@ -1,3 +1,5 @@
+import Synchronization
+
 #if canImport(Glibc)
   import Glibc
 #endif
@@ -5,7 +7,7 @@
 /// Says that this process has a store open: an flock on a file beside the database, which the kernel releases with the
 /// process however it ends. The file holds the process's number, for the message of whoever comes second.
 final class StoreLock: Sendable {
-  private let descriptor: Int32
+  private let descriptor: Mutex<Int32?>
 
   /// - Throws: `locked`, `notPermitted`, `diskFull`, `io`.
   init(database path: String) throws(RevisionStoreError) {
@@ -25,10 +27,18 @@ final class StoreLock: Sendable {
     let text = "\(getpid())\n"
     // The number is a courtesy: without space for it the lock holds all the same.
     if ftruncate(descriptor, 0) == 0 { _ = text.withCString { pwrite(descriptor, $0, strlen($0), 0) } }
-    self.descriptor = descriptor
+    self.descriptor = Mutex(descriptor)
   }
 
-  deinit { _ = close(descriptor) }
+  deinit { release() }
+
+  func release() {
+    let taken = descriptor.withLock { descriptor in
+      defer { descriptor = nil }
+      return descriptor
+    }
+    if let taken { _ = close(taken) }
+  }
 
   private static func holder(_ descriptor: Int32) -> Int32? {
     var bytes = [UInt8](repeating: 0, count: 16)

@@ -84,8 +84,8 @@ final class StoreWriter: Sendable {
     }
   }
 
-  /// Finishes the commit that is under way, refuses what waits, closes the connection.
-  func close() async throws {
+  /// Finishes the commit that is under way and refuses what waits.
+  func stop() async throws {
     let (waiting, compactions) = state.withLock { state in
       state.closed = true
       let compactions = state.compactions
@@ -96,8 +96,10 @@ final class StoreWriter: Sendable {
     for compaction in compactions { compaction.answer.resume(throwing: RevisionStoreError.closed) }
     // The connection's thread is serial: when this has run, the drain has ended.
     try await database.writeWithoutTransaction { _ in }
-    try database.close()
   }
+
+  /// The last connection to close moves the log into the database, which a reader cannot: close the readers first.
+  func close() throws { try database.close() }
 
   private func startIfIdle(_ state: inout State) {
     guard !state.running else { return }
@@ -108,18 +110,18 @@ final class StoreWriter: Sendable {
   // MARK: The writer's thread
 
   private func drain(_ database: Database) {
-    var commitsSinceStep = 0
+    var sinceStep = 0
     while true {
       let batch = state.withLock { state in
         state.queue.takeBatch(mutationsMax: limits.commitMutationsMax, bytesMax: limits.commitBytesMax)
       }
       if !batch.isEmpty {
         commit(batch, database)
-        commitsSinceStep += 1
+        sinceStep += batch.count
       }
-      // Under constant writing the upkeep still gets its turn.
-      if batch.isEmpty || commitsSinceStep >= 16 {
-        commitsSinceStep = 0
+      // Under constant writing the upkeep still gets its turn, and looks at more revisions than came.
+      if batch.isEmpty || sinceStep >= Int(limits.sweepRevisions / 2) {
+        sinceStep = 0
         if upkeep(database) { continue }
       }
       let finished = state.withLock { state in
@@ -144,10 +146,10 @@ final class StoreWriter: Sendable {
       let outcomes = try transact(batch, database)
       let events = outcomes.compactMap { try? $0.get() }
       hub.publish(events)
+      if let newest = events.last?.revision { noteCommitted(newest) }
       for (entry, outcome) in zip(batch, outcomes) {
         entry.answer.resume(with: outcome.map(\.revision).mapError { $0 as any Error })
       }
-      if let newest = events.last?.revision { noteCommitted(newest) }
     } catch {
       failedCommit(batch, StoreFailure.translate(error, path: path), database)
     }

@@ -31,7 +31,6 @@ struct Sweeper {
       try Query.execute(database, Schema.setCompacted, target)
       compacted = target
       announce(target)
-      return true
     }
     if swept < compacted {
       try sweep(database)

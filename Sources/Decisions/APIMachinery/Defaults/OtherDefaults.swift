@@ -6,6 +6,13 @@ extension Defaulting {
       let name = namespace["metadata"]["name"]
       if !name.isEmpty { namespace["metadata"]["labels"]["kubernetes.io/metadata.name"] = name }
     },
+    "core/v1.Secret": { secret in
+      // Plain text is only a way to write: it becomes data, over what stands there.
+      for (key, value) in secret["stringData"].object ?? JSONObject() {
+        secret["data"][key] = .string(Base64.encode((value.string ?? "").utf8))
+      }
+      secret["stringData"] = .null
+    },
     "core/v1.NodeStatus": { status in
       if status["allocatable"].isNull { status["allocatable"] = status["capacity"] }
     },

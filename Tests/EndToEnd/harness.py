@@ -1,0 +1,208 @@
+"""What the end-to-end tests share: a node of their own, the real kubectl, and a picture of the host before and after.
+
+Only Python's standard library is used. Every path, port, name and address range is this run's own, so that it disturbs
+nothing on the machine and several runs can go side by side.
+"""
+import json, os, re, shutil, signal, subprocess, sys, tempfile, time
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+BIN = os.environ.get("SWIFTLET_BIN", os.path.join(ROOT, ".build", "release"))
+
+
+class Failed(Exception):
+    pass
+
+
+def sh(*args, check=True, input=None, timeout=120, env=None):
+    """Runs a program; returns (exit code, output, errors)."""
+    p = subprocess.run(args, input=input, capture_output=True, text=True, timeout=timeout, env=env)
+    if check and p.returncode != 0:
+        raise Failed(f"{' '.join(args)} ended with {p.returncode}: {p.stderr.strip() or p.stdout.strip()}")
+    return p.returncode, p.stdout, p.stderr
+
+
+def eventually(what, probe, timeout=30, every=0.05):
+    """Waits until probe() is true and returns its value; the last value or error is named when it never is."""
+    end, last = time.monotonic() + timeout, None
+    while time.monotonic() < end:
+        try:
+            last = probe()
+            if last:
+                return last
+        except Failed as error:
+            last = error
+        time.sleep(every)
+    raise Failed(f"{what}: not within {timeout} s (last: {last})")
+
+
+def expect(condition, message):
+    if not condition:
+        raise Failed(message)
+
+
+class Host:
+    """What must be the same after as before."""
+
+    @staticmethod
+    def picture():
+        links = set(os.listdir("/sys/class/net"))
+        mounts = sorted(l.split(" ")[4] for l in open("/proc/self/mountinfo"))
+        tree = next((l.split()[1] for l in open("/proc/mounts") if l.split()[2] == "cgroup2"), None)
+        cgroups = set()
+        if tree:
+            for base, _, _ in os.walk(tree):
+                if "swiftlet" in base or "kubepods" in base:
+                    cgroups.add(base)
+        rules = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout.split("\n") if shutil.which("nft") else []
+        routes = sorted(subprocess.run(["ip", "-o", "route"], capture_output=True, text=True).stdout.split("\n"))
+        processes = {}
+        for p in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                name = open(f"/proc/{p}/comm").read().strip()
+            except OSError:
+                continue
+            if name.startswith("swiftlet"):
+                processes[int(p)] = name
+        sysctls = {}
+        for path in ("net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding", "net/ipv4/conf/all/rp_filter"):
+            try:
+                sysctls[path] = open("/proc/sys/" + path).read().strip()
+            except OSError:
+                pass
+        return dict(links=sorted(links), mounts=mounts, cgroups=sorted(cgroups), rules=sorted(rules), routes=routes,
+                    processes=sorted(processes.items()), sysctls=sysctls)
+
+    @staticmethod
+    def difference(before, after):
+        out = []
+        for key in before:
+            if before[key] != after[key]:
+                a, b = before[key], after[key]
+                if isinstance(a, list):
+                    gone, new = [x for x in a if x not in b], [x for x in b if x not in a]
+                    out.append(f"{key}: gone {gone}, new {new}" if gone or new else f"{key}: counts differ ({len(a)} and {len(b)})")
+                else:
+                    out.append(f"{key}: {a} became {b}")
+        return out
+
+
+class Node:
+    """An all-in-one node in a folder of its own."""
+
+    def __init__(self, index=1):
+        self.dir = tempfile.mkdtemp(prefix="swiftlet-e2e-")
+        self.port, self.kubelet_port = 16400 + index, 16500 + index
+        self.kubeconfig = f"{self.dir}/kubeconfig"
+        self.data, self.run, self.logs = f"{self.dir}/data", f"{self.dir}/run", f"{self.dir}/logs"
+        self.process, self.prefix, self.index = None, f"e{index}t", index
+        self.log = f"{self.dir}/log"
+        self.env = dict(os.environ, KUBECONFIG=self.kubeconfig, HOME=self.dir)
+        self.extra = []
+
+    def options(self):
+        return ["--data-dir", self.data, "--run-dir", self.run]
+
+    def up_command(self):
+        return [f"{BIN}/swiftlet", "up", *self.options(), "--log-dir", self.logs, "--listen", f"127.0.0.1:{self.port}",
+                "--advertise-address", "127.0.0.1", "--kubeconfig", self.kubeconfig, "--kubelet-port", str(self.kubelet_port),
+                "--node-name", "e2e", "--pod-cidr", f"10.{200 + self.index}.0.0/16", "--service-cidr", f"10.{220 + self.index}.0.0/16",
+                "--interface-prefix", self.prefix, "--static-pod-dir", f"{self.dir}/manifests", "--allow-missing-controllers",
+                "--log-level", os.environ.get("SWIFTLET_LOG", "info"), *self.extra]
+
+    def start(self, wait=True):
+        os.makedirs(f"{self.dir}/manifests", exist_ok=True)
+        begun = time.monotonic()
+        with open(self.log, "a") as log:
+            self.process = subprocess.Popen(self.up_command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        if wait:
+            eventually("the node is Ready", self.is_ready, timeout=60, every=0.02)
+        return time.monotonic() - begun
+
+    def is_ready(self):
+        if self.process.poll() is not None:
+            raise Failed("swiftlet ended: " + "".join(open(self.log).readlines()[-5:]))
+        if not os.path.exists(self.kubeconfig):
+            return False
+        code, out, _ = self.kubectl("get", "nodes", "--no-headers", check=False)
+        return code == 0 and " Ready " in out
+
+    def kill(self):
+        """kill -9 of the agent alone."""
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(30)
+
+    def purge(self):
+        self.stop()
+        sh(f"{BIN}/swiftlet", "down", "--purge", *self.options(), "--log-dir", self.logs, "--kubeconfig", self.kubeconfig, "--interface-prefix", self.prefix, timeout=120)
+
+    def kubectl(self, *args, check=True, input=None, timeout=90, version=None):
+        program = "kubectl"
+        if version:
+            program = os.path.join(os.path.dirname(os.path.realpath(shutil.which("kubectl"))), f"kubectl.{version}")
+        return sh(program, *args, check=check, input=input, timeout=timeout, env=self.env)
+
+    def out(self, *args, **kw):
+        return self.kubectl(*args, **kw)[1]
+
+    def json(self, *args):
+        return json.loads(self.out(*args, "-o", "json"))
+
+    def apply(self, manifest):
+        return self.out("apply", "-f", "-", input=manifest if isinstance(manifest, str) else json.dumps(manifest))
+
+    def swiftlet(self, *args, check=True, input=None):
+        return sh(f"{BIN}/swiftlet", *args, "--run-dir", self.run, check=check, input=input, env=self.env)
+
+    def image(self, name="localhost/busybox:e2e"):
+        """Makes an image from Debian's busybox and imports it."""
+        path = f"{self.dir}/image.tar"
+        sh(f"{ROOT}/scripts/make-test-image", "docker-archive", name, path)
+        self.swiftlet("image", "import", path)
+        return name
+
+    def ready(self, *names, timeout=30):
+        for name in names:
+            self.out("wait", "--for=condition=Ready", f"pod/{name}", f"--timeout={timeout}s")
+
+    def gone(self, name, timeout=30):
+        eventually(f"pod {name} is gone", lambda: self.kubectl("get", "pod", name, check=False)[0] != 0, timeout)
+
+
+SLEEP = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait; done"]
+
+
+def pod(name, command=None, image="localhost/busybox:e2e", **spec):
+    container = dict(name="c", image=image, imagePullPolicy="IfNotPresent", command=command or SLEEP)
+    container.update(spec.pop("container", {}))
+    return dict(apiVersion="v1", kind="Pod", metadata=dict(name=name, labels=dict(app=name), **spec.pop("metadata", {})),
+                spec=dict(dict(containers=[container], terminationGracePeriodSeconds=5), **spec))
+
+
+TESTS = []
+
+
+def test(function):
+    TESTS.append(function)
+    return function
+
+
+def run_all(node, selection):
+    passed, failed = 0, []
+    for function in TESTS:
+        name = function.__name__
+        if selection and not any(s in name for s in selection):
+            continue
+        begun = time.monotonic()
+        try:
+            function(node)
+            passed += 1
+            print(f"ok    {name} ({time.monotonic() - begun:.1f} s)", flush=True)
+        except (Failed, AssertionError, subprocess.TimeoutExpired, KeyError, IndexError, ValueError, OSError) as error:
+            failed.append(name)
+            print(f"FAIL  {name} ({time.monotonic() - begun:.1f} s): {type(error).__name__}: {error}", flush=True)
+    return passed, failed
