@@ -24,8 +24,8 @@
 enum { FIRST_FD = 3, PARKED_FD = 200, SPAWN_FDS_MAX = 16, TREE_DEPTH_MAX = 4096 };
 
 // clone3 inline: with shared memory the child runs on this very frame, so there must be no return address between the
-// call and the two ways on.
-static inline long clone3_inline(struct clone_args *args, size_t size) {
+// call and the two ways on: always inline, also without optimization.
+static inline __attribute__((always_inline)) long clone3_inline(struct clone_args *args, size_t size) {
 #if defined(__x86_64__)
   long result;
   __asm__ volatile("syscall" : "=a"(result) : "0"((long)SYS_clone3), "D"(args), "S"(size) : "rcx", "r11", "memory");

@@ -32,7 +32,7 @@ extension ContainerRuntime {
     return states
   }
 
-  private func reattach(_ spec: SandboxSpec, _ files: SandboxFiles) async throws -> Sandbox? {
+  func reattach(_ spec: SandboxSpec, _ files: SandboxFiles) async throws -> Sandbox? {
     let socket: SharedDescriptor? = try await offPool {
       guard let run = try? Files.openDirectory(files.run) else { return nil }
       let fd = cl_connect_seqpacket(run.rawValue, "supervisor.sock")
