@@ -147,7 +147,12 @@ static int remove_tree(int dir, const char *name, int depth) {
   return result;
 }
 
-int cl_remove_tree(int dir, const char *name) { return remove_tree(dir, name, 0); }
+int cl_remove_tree(int dir, const char *name) {
+  int result = -ENOTEMPTY;
+  // Somebody may still be adding a last file.
+  for (int i = 0; i < 3 && result == -ENOTEMPTY; i++) result = remove_tree(dir, name, 0);
+  return result;
+}
 
 int cl_make_directories(const char *path, mode_t mode) {
   char copy[4096];

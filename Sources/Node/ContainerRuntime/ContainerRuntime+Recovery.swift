@@ -70,7 +70,7 @@ extension ContainerRuntime {
   private func adopt(_ events: [pod_event], in sandbox: Sandbox) {
     for event in events {
       if event.state == POD_EXITED.rawValue {
-        _ = sandbox.recordExit(event)
+        if let state = sandbox.recordExit(event) { try? sandbox.files.writeExit(state) }
         sandbox.connection?.post(POD_ACKNOWLEDGE) { $0.container = event.container }
         continue
       }

@@ -149,9 +149,12 @@ package final class ContainerRuntime: Sendable {
     guard let sandbox = sandboxes.withLock({ $0[id] }) else { return }
     switch event.kind {
     case POD_CONTAINER.rawValue where event.state == POD_EXITED.rawValue:
-      let state = sandbox.recordExit(event)
+      if let state = sandbox.recordExit(event) {
+        // The news first: writing takes longer than telling. Until it is acknowledged, the supervisor remembers too.
+        eventSink.yield(.containerExited(sandbox: id, state))
+        try? sandbox.files.writeExit(state)
+      }
       sandbox.connection?.post(POD_ACKNOWLEDGE) { $0.container = event.container }
-      if let state { eventSink.yield(.containerExited(sandbox: id, state)) }
     case POD_EXEC_EXITED.rawValue:
       let exit = sandbox.execs.withLock { $0.removeValue(forKey: event.exec) }
       exit?.finish(.success(ExecExit.End(exitCode: event.exit_code, signal: event.signal)))
