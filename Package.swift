@@ -73,7 +73,7 @@ let storageAndTransport: [Target] = [
 ]
 
 let node: [Target] = [
-  room("Node", "ContainerImages", ["OCISpec", "JSONCodec", "LinuxKernel", "CLinux", "CArchive", systemPackage, httpClient, crypto, nioCore, nioHTTP1, nioSSL, log]),
+  room("Node", "ContainerImages", ["OCISpec", "JSONCodec", "LinuxKernel", "CLinux", "CArchive", systemPackage, httpClient, crypto, nioCore, nioPosix, nioHTTP1, nioSSL, log]),
   room("Node", "ContainerRuntime", ["LinuxKernel", "CgroupV2", "OverlayMounts", "CLinux", "CSeccomp", "JSONCodec", systemPackage, log]),
   room("Node", "PodNetwork", ["LinuxKernel", "Netlink", "NFTables", "JSONCodec", systemPackage, log]),
   room("Node", "Kubelet", [
@@ -101,6 +101,13 @@ let executables: [Target] = [
     path: "Sources/Executables/swiftlet", swiftSettings: swiftSettings)
 ]
 
+let nodeTests: [Target] = [
+  tests("ContainerImagesTests", [
+    "ContainerImages", "OCISpec", "JSONCodec", "LinuxKernel", "CArchive", systemPackage, httpClient, crypto, nioCore, nioPosix, nioHTTP1,
+    nioSSL, log,
+  ]),
+]
+
 let package = Package(
   name: "swiftlet",
   dependencies: [
@@ -116,5 +123,5 @@ let package = Package(
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
-  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables
+  targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + nodeTests
 )
