@@ -74,7 +74,7 @@ let storageAndTransport: [Target] = [
 ]
 
 let node: [Target] = [
-  room("Node", "ContainerImages", ["OCISpec", "JSONCodec", "LinuxKernel", "CLinux", "CArchive", systemPackage, httpClient, crypto, nioCore, nioHTTP1, nioSSL, log]),
+  room("Node", "ContainerImages", ["OCISpec", "JSONCodec", "LinuxKernel", "CLinux", "CArchive", systemPackage, httpClient, crypto, nioCore, nioPosix, nioHTTP1, nioSSL, log]),
   room("Node", "ContainerRuntime", ["LinuxKernel", "CgroupV2", "OverlayMounts", "CLinux", "CSeccomp", "JSONCodec", systemPackage, log]),
   room("Node", "PodNetwork", ["LinuxKernel", "Netlink", "NFTables", "JSONCodec", systemPackage, log]),
   room("Node", "Kubelet", [
@@ -114,7 +114,10 @@ let roomTests: [Target] = [
   tests("PodNetworkTests", ["PodNetwork", "Netlink", "NFTables", "LinuxKernel", systemPackage]),
   tests("HTTPServingTests", ["HTTPServing", nioCore, nioPosix, nioHTTP1, nioSSL]),
   tests("RemoteStreamsTests", ["RemoteStreams", "HTTPServing", "JSONCodec", "CZlib", nioCore, nioPosix, nioHTTP1, nioEmbedded]),
-  tests("ContainerImagesTests", ["ContainerImages", "OCISpec", "JSONCodec", "LinuxKernel", systemPackage, nioCore, nioPosix, nioHTTP1, crypto]),
+  tests("ContainerImagesTests", [
+    "ContainerImages", "OCISpec", "JSONCodec", "LinuxKernel", "CArchive", systemPackage, httpClient, crypto, nioCore, nioPosix, nioHTTP1,
+    nioSSL, log,
+  ]),
 ]
 
 let kubeletTests: [Target] = [
