@@ -113,7 +113,7 @@ let roomTests: [Target] = [
   tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),
   tests("PodNetworkTests", ["PodNetwork", "Netlink", "NFTables", "LinuxKernel", systemPackage]),
   tests("HTTPServingTests", ["HTTPServing", nioCore, nioPosix, nioHTTP1, nioSSL]),
-  tests("RemoteStreamsTests", ["RemoteStreams", "HTTPServing", "JSONCodec", "CZlib", nioCore, nioPosix, nioHTTP1, nioEmbedded]),
+  tests("RemoteStreamsTests", ["RemoteStreams", "HTTPServing", "JSONCodec", "CZlib", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
   tests("ContainerImagesTests", [
     "ContainerImages", "OCISpec", "JSONCodec", "LinuxKernel", "CArchive", systemPackage, httpClient, crypto, nioCore, nioPosix, nioHTTP1,
     nioSSL, log,
@@ -121,6 +121,9 @@ let roomTests: [Target] = [
 ]
 
 let kubeletTests: [Target] = [
+  tests("KubeletServerTests", [
+    "Kubelet", "KubernetesAPI", "JSONCodec", "HTTPServing", "LinuxKernel", systemPackage, nioCore, nioPosix, nioHTTP1, log,
+  ]),
   tests("PodLifecycleTests", ["PodLifecycle", "KubernetesAPI", "JSONCodec"]),
   tests("KubeletTests", [
     "Kubelet", "PodLifecycle", "KubernetesAPI", "JSONCodec", "KubernetesClient", "ContainerRuntime", "ContainerImages", "PodNetwork",
