@@ -61,7 +61,7 @@ let decisions: [Target] = [
 
 let kernel: [Target] = [
   room("Kernel", "LinuxKernel", ["CLinux", systemPackage]),
-  room("Kernel", "CgroupV2", ["LinuxKernel", systemPackage]),
+  room("Kernel", "CgroupV2", ["LinuxKernel", "CLinux", systemPackage]),
   room("Kernel", "Netlink", ["LinuxKernel", "CLinux", "NFTables", systemPackage]),
   room("Kernel", "OverlayMounts", ["LinuxKernel", "CLinux", systemPackage]),
 ]
@@ -125,6 +125,18 @@ let kubeletTests: [Target] = [
   ]),
 ]
 
+let runtimeTests: [Target] = [
+  tests("KubeletVolumesTests", ["Kubelet", "KubernetesAPI", "JSONCodec", "LinuxKernel", "ContainerRuntime", systemPackage, log]),
+  tests("CgroupV2Tests", ["CgroupV2", "LinuxKernel", systemPackage]),
+  tests("ContainerRuntimeTests", ["ContainerRuntime", "CgroupV2", "OverlayMounts", "LinuxKernel", "JSONCodec", systemPackage]),
+]
+
+let benchmarks: [Target] = [
+  .executableTarget(
+    name: "ContainerStart", dependencies: ["ContainerRuntime", "LinuxKernel", "JSONCodec", systemPackage],
+    path: "Benchmarks/ContainerStart", swiftSettings: swiftSettings)
+]
+
 let package = Package(
   name: "swiftlet",
   dependencies: [
@@ -141,4 +153,5 @@ let package = Package(
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + roomTests + kubeletTests
+    + runtimeTests + benchmarks
 )

@@ -37,9 +37,9 @@ int cl_unshare(int flags) { return (int)RESULT(unshare(flags)); }
 int cl_close_range(unsigned first, unsigned last, unsigned flags) { return (int)RESULT(syscall(SYS_close_range, first, last, flags)); }
 
 ssize_t cl_sendmsg_fds(int sock, const void *data, size_t len, const int *fds, size_t nfds, int flags) {
-  if (nfds > 64) return -EINVAL;
+  if (nfds > CL_FDS_MAX) return -EINVAL;
   struct iovec iov = {(void *)data, len};
-  _Alignas(struct cmsghdr) char control[CMSG_SPACE(64 * sizeof(int))];
+  _Alignas(struct cmsghdr) char control[CMSG_SPACE(CL_FDS_MAX * sizeof(int))];
   struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
   if (nfds) {
     msg.msg_control = control;
@@ -57,7 +57,7 @@ ssize_t cl_sendmsg_fds(int sock, const void *data, size_t len, const int *fds, s
 
 ssize_t cl_recvmsg_fds(int sock, void *data, size_t len, int *fds, size_t *nfds, int flags) {
   struct iovec iov = {data, len};
-  _Alignas(struct cmsghdr) char control[CMSG_SPACE(64 * sizeof(int))];
+  _Alignas(struct cmsghdr) char control[CMSG_SPACE(CL_FDS_MAX * sizeof(int))];
   struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
   size_t room = *nfds;
   *nfds = 0;

@@ -26,7 +26,8 @@ int cl_setns(int fd, int nstype);
 int cl_unshare(int flags);
 int cl_close_range(unsigned first, unsigned last, unsigned flags);
 
-// Messages with descriptors over a Unix socket (SOCK_SEQPACKET or SOCK_STREAM). At most 64 descriptors.
+enum { CL_FDS_MAX = 250 };  // in one message; the kernel allows 253
+// Messages with descriptors over a Unix socket (SOCK_SEQPACKET or SOCK_STREAM). At most CL_FDS_MAX descriptors.
 ssize_t cl_sendmsg_fds(int sock, const void *data, size_t len, const int *fds, size_t nfds, int flags);
 // *nfds: in, room in fds; out, how many came. The descriptors are close-on-exec.
 ssize_t cl_recvmsg_fds(int sock, void *data, size_t len, int *fds, size_t *nfds, int flags);

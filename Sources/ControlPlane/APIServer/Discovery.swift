@@ -16,9 +16,9 @@ struct DiscoveryDocument: Sendable {
     etag = "\"" + digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() + "\""
   }
 
-  init(_ document: OpenAPIDocuments.Document) {
+  init(_ document: OpenAPIDocuments.Document, contentType: String = "application/json") {
     bytes = document.bytes
-    contentType = "application/json"
+    self.contentType = contentType
     etag = "\"\(document.hash)\""
   }
 }
@@ -66,8 +66,12 @@ final class Discovery: Sendable {
     case "v3" where path[2] == "apis" && path.count == 5:
       return openAPI.openAPIV3Document(group: path[3], version: path[4]).map { DiscoveryDocument($0) }
     case "v2":
-      let takesJSON = accept.isEmpty || accept.contains("application/json") || accept.contains("*/*")
-      guard takesJSON else { throw APIFailure.notAcceptable }
+      let isProtobuf = accept.split(separator: ",").first?.contains("spec.v2") ?? false
+      if isProtobuf {
+        return DiscoveryDocument(
+          openAPI.openAPIV2Protobuf(), contentType: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
+      }
+      guard accept.isEmpty || accept.contains("application/json") || accept.contains("*/*") else { throw APIFailure.notAcceptable }
       return DiscoveryDocument(openAPI.openAPIV2Document())
     default: return nil
     }

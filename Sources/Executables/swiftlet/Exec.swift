@@ -54,7 +54,7 @@ struct ExecStream {
   private func send(_ bytes: [UInt8]) throws {
     var at = 0
     while at < bytes.count {
-      let count = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress! + at, bytes.count - at, Int32(MSG_NOSIGNAL.rawValue)) }
+      let count = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress! + at, bytes.count - at, Int32(MSG_NOSIGNAL)) }
       guard count > 0 else { throw StartFailure("the agent closed the connection") }
       at += count
     }

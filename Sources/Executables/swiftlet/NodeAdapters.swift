@@ -39,16 +39,21 @@ struct RuntimeAdapter: PodRuntime {
       statistics: { sandbox in await Self.statistics(runtime, sandbox) })
   }
 
+  private static func shared(_ owned: consuming OwnedDescriptor?) -> SharedDescriptor? {
+    guard let owned else { return nil }
+    return SharedDescriptor(owned)
+  }
+
   private static func exec(
     _ runtime: ContainerRuntime, _ command: [String], _ options: StreamOptions, _ container: String, _ sandbox: String
   ) async throws -> ProcessIO {
     let session = try await runtime.exec(
       ExecSpec(argv: command, stdin: options.stdin, tty: options.tty), container: container, in: sandbox)
-    let terminal = try options.tty ? session.terminalDescriptor().map { SharedDescriptor($0) } : nil
+    let terminal = options.tty ? shared(try session.terminalDescriptor()) : nil
     return ProcessIO(
-      input: options.stdin ? terminal ?? session.takeInput().map { SharedDescriptor($0) } : nil,
-      output: terminal ?? session.takeOutput().map { SharedDescriptor($0) },
-      errors: options.tty ? nil : session.takeError().map { SharedDescriptor($0) },
+      input: options.stdin ? terminal ?? shared(session.takeInput()) : nil,
+      output: terminal ?? shared(session.takeOutput()),
+      errors: options.tty ? nil : shared(session.takeError()),
       resize: { size in try? session.resize(rows: size.rows, columns: size.columns) },
       wait: { try await session.wait() },
       end: { Task { try? await session.signal(9) } })
@@ -60,8 +65,8 @@ struct RuntimeAdapter: PodRuntime {
     let session = try await runtime.attach(
       container: container, in: sandbox, stdin: options.stdin, stdout: options.stdout, stderr: options.stderr)
     return ProcessIO(
-      input: session.takeInput().map { SharedDescriptor($0) }, output: session.takeOutput().map { SharedDescriptor($0) },
-      errors: session.takeError().map { SharedDescriptor($0) },
+      input: shared(session.takeInput()), output: shared(session.takeOutput()),
+      errors: shared(session.takeError()),
       resize: { size in Task { try? await session.resize(rows: size.rows, columns: size.columns) } },
       // The output ends when the container does.
       wait: { 0 }, end: {})
@@ -98,7 +103,7 @@ struct ImagesAdapter: PodImages {
   func pull(_ name: String, credentials: [RegistryCredential]) async throws -> ImageRecord {
     try await store.pull(name, credentials: credentials)
   }
-  func retain(image id: String, by container: String) async { try? await store.retain(image: id, by: container) }
+  func retain(image id: String, by container: String) async throws { try await store.retain(image: id, by: container) }
   func release(container: String) async { await store.release(container: container) }
 }
 
@@ -106,6 +111,9 @@ struct ImagesAdapter: PodImages {
 struct NetworkAdapter: PodNetworking {
   let network: PodNetwork
 
-  func attach(sandbox: String, netns: Int32) async throws -> [String] { [try await network.attach(sandbox: sandbox, netns: netns).ip] }
+  func attach(sandbox: String, netns: Int32, hostPorts: [HostPort]) async throws -> [String] {
+    [try await network.attach(sandbox: sandbox, netns: netns, hostPorts: hostPorts).ip]
+  }
+  func addresses(of sandbox: String) -> [String] { network.address(of: sandbox).map { [$0.ip] } ?? [] }
   func detach(sandbox: String) async throws { try await network.detach(sandbox: sandbox) }
 }

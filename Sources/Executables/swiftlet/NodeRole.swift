@@ -59,18 +59,17 @@ struct NodeRole {
       await images.list().map { (names: $0.names, bytes: $0.size) }
     }
     let network = try await startNetwork(agent, live: Set(recovered.map(\.id)))
-    let volumes = makeVolumes(configuration)
+    let (volumes, environments) = makeVolumes(configuration, agent)
     let adapter = RuntimeAdapter(runtime: runtime)
     let kubelet = Kubelet(
       nodeAgent: agent, client: client, events: events, runtime: adapter, recovered: recovered, hooks: adapter.hooks,
-      images: ImagesAdapter(store: images), network: NetworkAdapter(network: network), volumes: volumes.volumes,
-      environments: volumes.environments, group: group, log: log)
+      images: ImagesAdapter(store: images), network: NetworkAdapter(network: network), volumes: volumes,
+      environments: environments, group: group, log: log)
     let servers = try await startServers(kubelet, images)
     onReady()
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { try await kubelet.run() }
-      group.addTask { await volumes.run() }
-      try await group.waitForAll()
+    do {
+      try await kubelet.run()
+    } catch is CancellationError {
     }
     await Task {
       for server in servers { await server.stop() }
@@ -84,6 +83,20 @@ struct NodeRole {
       logDirectory: FilePath(paths.logDirectory), staticPodDirectory: options.staticPodDirectory.map { FilePath($0) },
       port: options.kubeletPort, clusterDNS: options.clusterDNS.map { [$0] } ?? [], clusterDomain: options.clusterDomain,
       maxPods: options.maxPods, missingControllers: missing)
+  }
+
+  private func makeVolumes(_ configuration: KubeletConfiguration, _ agent: NodeAgent) -> (any PodVolumes, any PodEnvironments) {
+    let objects = WatchedObjects(client: client)
+    let allocatable: @Sendable () -> [String: Quantity] = {
+      (agent.node?["status"]["allocatable"].object ?? JSONObject()).reduce(into: [:]) { $0[$1.0] = $1.1.quantity }
+    }
+    let settings = VolumeManager.Settings(
+      dataDirectory: paths.data, clusterDNS: configuration.clusterDNS, clusterDomain: configuration.clusterDomain,
+      hostIPs: configuration.addresses, nodeHostname: nodeName, allocatable: allocatable)
+    return (
+      VolumeManager(settings: settings, objects: objects, log: log),
+      ContainerEnvironment(objects: objects, services: WatchedServices(client: client), allocatable: allocatable)
+    )
   }
 
   private func registryConfiguration() throws -> RegistryConfiguration {
