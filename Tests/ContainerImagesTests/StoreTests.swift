@@ -202,6 +202,37 @@ func smallLayer(_ text: String) -> [UInt8] { tar { $0.add("etc/name", data: Arra
     #expect(try await store.importArchive(scratch.appending("b.tar"))[0].layers.count == 2)
   }
 
+  /// The kernel's own judgement: the layers stacked by overlayfs, in a mount namespace that ends with the test.
+  @Test func overlayfsShowsTheImage() async throws {
+    let store = try await open()
+    let base = tar {
+      $0.add("tmp", .directory, mode: 0o1777)
+      for name in ["keep", "gone"] { $0.add("dir/\(name)", data: [1]) }
+      for name in ["old1", "old2"] { $0.add("hidden/\(name)", data: [1]) }
+      $0.add("was-a-directory/x", data: [1])
+    }
+    let upper = tar {
+      $0.add("dir/.wh.gone")
+      $0.add("hidden", .directory, mode: 0o755)
+      $0.add("hidden/.wh..wh..opq")
+      $0.add("hidden/new", data: [2])
+      $0.add("was-a-directory", data: [3])
+      $0.add("tmp/x", data: [4])
+    }
+    scratch.write(TestImage([base, upper, base, upper]).dockerArchive(["app"]), "a.tar")
+    let record = try await store.importArchive(scratch.appending("a.tar"))[0]
+    mkdir(scratch.appending("merged").string, 0o755)
+    let lower = record.layers.reversed().map(\.string).joined(separator: ":")
+    let merged = scratch.appending("merged")
+    let script = "mount -t overlay -o ro,nodev,lowerdir=\(lower) none \(merged) && cd \(merged) && find . -mindepth 1 -printf '%p %m %y\\n' | sort"
+    #expect(system("unshare --mount sh -c \"\(script)\" > \(scratch.path)/listing") == 0)
+    let listing = String(decoding: readFile(scratch.appending("listing"))!, as: UTF8.self).split(separator: "\n").map(String.init)
+    #expect(
+      listing == [
+        "./dir 755 d", "./dir/keep 644 f", "./hidden 755 d", "./hidden/new 644 f", "./tmp 1777 d", "./tmp/x 644 f", "./was-a-directory 644 f",
+      ])
+  }
+
   @Test func repeatedAndOpaqueLayers() async throws {
     let store = try await open()
     let opaque = tar { $0.add(".wh..wh..opq"); $0.add("only", data: [1]) }

@@ -86,7 +86,13 @@ struct TarBuilder {
 func compressed(_ data: [UInt8], _ filter: Int32) -> [UInt8] {
   let archive = archive_write_new()!
   archive_write_set_format_raw(archive)
-  if filter == ARCHIVE_FILTER_GZIP { archive_write_add_filter_gzip(archive) } else { archive_write_add_filter_zstd(archive) }
+  if filter == ARCHIVE_FILTER_GZIP {
+    archive_write_add_filter_gzip(archive)
+    // The same layer is the same stream whenever it is made.
+    archive_write_set_options(archive, "gzip:!timestamp")
+  } else {
+    archive_write_add_filter_zstd(archive)
+  }
   archive_write_set_bytes_in_last_block(archive, 1)
   var out = [UInt8](repeating: 0, count: data.count + data.count / 100 + 4096)
   var used = 0

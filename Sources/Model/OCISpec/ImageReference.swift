@@ -84,6 +84,9 @@ package struct ImageReference: Hashable, Sendable, CustomStringConvertible {
   /// What a registry is asked for: the digest where there is one, else the tag.
   package var manifestReference: String { digest?.description ?? tag ?? Self.defaultTag }
 
+  /// `registry/repository:tag`; nil where there is no tag.
+  package var taggedName: String? { tag.map { "\(name):\($0)" } }
+
   /// `registry/repository@digest`.
   package func withDigest(_ digest: Digest) -> String { "\(name)@\(digest)" }
 
@@ -140,8 +143,8 @@ package struct ImageReference: Hashable, Sendable, CustomStringConvertible {
     if host.hasPrefix("[") {
       guard let end = host.firstIndex(of: "]") else { return false }
       let address = host[host.index(after: host.startIndex)..<end]
-      guard address.contains(":"), address.utf8.allSatisfy({ Digest.isHexDigit($0 | 0x20) || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: ".") })
-      else { return false }
+      let isAddress = address.utf8.allSatisfy { Digest.isHexDigit($0 | 0x20) || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: ".") }
+      guard address.contains(":"), isAddress else { return false }
       let after = host[host.index(after: end)...]
       return after.isEmpty || (after.hasPrefix(":") && isPort(after.dropFirst()))
     }

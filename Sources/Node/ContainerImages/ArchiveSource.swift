@@ -21,7 +21,9 @@ extension ImageArchive {
     let source = try open(name)
     var bytes: [UInt8] = []
     while let piece = try source.next() { bytes.append(contentsOf: piece) }
-    guard bytes.count == Int(size) else { throw ImageError(.truncated, "\(name) in the archive ends after \(bytes.count) of \(size) bytes") }
+    guard bytes.count == Int(size) else {
+      throw ImageError(.truncated, "\(name) in the archive ends after \(bytes.count) of \(size) bytes")
+    }
     return bytes
   }
 }

@@ -78,9 +78,8 @@ extension RegistrySession {
         chunk = next
       } catch {
         try Task.checkCancellation()
-        throw ImageError(
-          .network,
-          "\(server.hostAndPort) broke off the layer \(blob.digest) after \(progress.received) of \(blob.size) bytes: \(Self.describe(error))")
+        let place = "after \(progress.received) of \(blob.size) bytes"
+        throw ImageError(.network, "\(server.hostAndPort) broke off the layer \(blob.digest) \(place): \(Self.describe(error))")
       }
       if skip > 0 {
         let count = Int(min(skip, Int64(chunk.readableBytes)))
@@ -99,7 +98,9 @@ extension RegistrySession {
 
   /// A document's bytes, verified. Small: an image's config.
   func document(_ descriptor: Descriptor, bytesMax: Int, what: String) async throws -> [UInt8] {
-    guard descriptor.size <= bytesMax else { throw ImageError(.tooLarge, "the \(what) is announced with \(descriptor.size) bytes, more than \(bytesMax)") }
+    guard descriptor.size <= bytesMax else {
+      throw ImageError(.tooLarge, "the \(what) is announced with \(descriptor.size) bytes, more than \(bytesMax)")
+    }
     let response = try await get("blobs/\(descriptor.digest)")
     let bytes = try await collect(response, bytesMax: Int(descriptor.size), what: what)
     guard bytes.count == Int(descriptor.size) else {

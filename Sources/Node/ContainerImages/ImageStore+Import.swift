@@ -134,7 +134,7 @@ private func ociImages(_ archive: any ImageArchive, _ bytes: [UInt8], _ platform
     var names: [String] = []
     var repoDigests: [String] = []
     if let reference = try archivedName(descriptor) {
-      if reference.tag != nil { names.append(ImageReference(registry: reference.registry, repository: reference.repository, tag: reference.tag, digest: nil).canonical) }
+      if let name = reference.taggedName { names.append(name) }
       repoDigests.append(reference.withDigest(descriptor.digest))
     }
     images.append(

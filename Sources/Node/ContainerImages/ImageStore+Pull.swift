@@ -76,10 +76,8 @@ extension ImageStore {
     try checkFits(manifest, parsed, configuration.platform)
     let incoming = IncomingImage(
       config: config, configDigest: manifest.config.digest, parsed: parsed,
-      names: reference.tag.map {
-        // A name with tag and digest promises the digest only; the tag may mean something else on the registry.
-        reference.digest == nil ? [ImageReference(registry: reference.registry, repository: reference.repository, tag: $0, digest: nil).canonical] : []
-      } ?? [],
+      // A name with tag and digest promises the digest only; the tag may mean something else on the registry.
+      names: reference.digest == nil ? [reference.canonical] : [],
       repoDigests: digests.map(reference.withDigest))
     let configuration = configuration
     return try await assemble(incoming, parallel: configuration.parallelLayers) { index, unpack in

@@ -75,7 +75,9 @@ final class RegistrySession: Sendable {
           throw ImageError(.registry, "\(server.hostAndPort) redirects from https to http, to \(next.hostAndPort): refused")
         }
         redirects += 1
-        guard redirects <= Self.redirectsMax else { throw ImageError(.registry, "\(server.hostAndPort) redirects more than \(Self.redirectsMax) times") }
+        guard redirects <= Self.redirectsMax else {
+          throw ImageError(.registry, "\(server.hostAndPort) redirects more than \(Self.redirectsMax) times")
+        }
         target = next
         continue
       }
