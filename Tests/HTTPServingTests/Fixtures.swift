@@ -33,10 +33,12 @@ func run(_ program: String, _ arguments: [String], input: String? = nil) async t
 /// Certificates made once by openssl(1): an authority, a server for 127.0.0.1 and localhost, a client "alice", and a stranger's client.
 struct Certificates: Sendable {
   let directory: String
+  private static var path: String { NSTemporaryDirectory() + "swiftlet-http-\(getpid())" }
   static let shared = Task { try await Certificates() }
 
   init() async throws {
-    directory = NSTemporaryDirectory() + "swiftlet-http-\(getpid())"
+    directory = Self.path
+    atexit { try? FileManager.default.removeItem(atPath: Certificates.path) }
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     let script = """
       set -e; cd \(directory)
