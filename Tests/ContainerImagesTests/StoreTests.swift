@@ -72,7 +72,7 @@ func smallLayer(_ text: String) -> [UInt8] { tar { $0.add("etc/name", data: Arra
       let file = scratch.appending("busybox\(i).tar")
       #expect(system("\(script) \(options) --env A=B busybox:v\(i) \(file)") == 0)
       let record = try #require(try await store.importArchive(file).first)
-      #expect(record.names == ["docker.io/library/busybox:v\(i)"])
+      #expect(record.names.contains("docker.io/library/busybox:v\(i)"))
       #expect(record.config.environment.contains("A=B"))
       #expect(fileStat(record.layers[0].appending("bin/busybox"))!.st_mode == 0o100755)
       #expect(fileStat(record.layers[0].appending("tmp"))!.st_mode == 0o041777)
