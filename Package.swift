@@ -140,7 +140,9 @@ let runtimeTests: [Target] = [
 let benchmarks: [Target] = [
   .executableTarget(
     name: "ContainerStart", dependencies: ["ContainerRuntime", "LinuxKernel", "JSONCodec", systemPackage],
-    path: "Benchmarks/ContainerStart", swiftSettings: swiftSettings)
+    path: "Benchmarks/ContainerStart", swiftSettings: swiftSettings),
+  .executableTarget(
+    name: "revision-store-bench", dependencies: ["RevisionStore"], path: "Benchmarks/RevisionStore", swiftSettings: swiftSettings),
 ]
 
 let package = Package(
