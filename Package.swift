@@ -74,7 +74,7 @@ let storageAndTransport: [Target] = [
 ]
 
 let node: [Target] = [
-  room("Node", "ContainerImages", ["OCISpec", "JSONCodec", "LinuxKernel", "CLinux", "CArchive", systemPackage, httpClient, crypto, nioCore, nioHTTP1, nioSSL, log]),
+  room("Node", "ContainerImages", ["OCISpec", "JSONCodec", "LinuxKernel", "CLinux", "CArchive", systemPackage, httpClient, crypto, nioCore, nioPosix, nioHTTP1, nioSSL, log]),
   room("Node", "ContainerRuntime", ["LinuxKernel", "CgroupV2", "OverlayMounts", "CLinux", "CSeccomp", "JSONCodec", systemPackage, log]),
   room("Node", "PodNetwork", ["LinuxKernel", "Netlink", "NFTables", "JSONCodec", systemPackage, log]),
   room("Node", "Kubelet", [
@@ -113,11 +113,17 @@ let roomTests: [Target] = [
   tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),
   tests("PodNetworkTests", ["PodNetwork", "Netlink", "NFTables", "LinuxKernel", systemPackage]),
   tests("HTTPServingTests", ["HTTPServing", nioCore, nioPosix, nioHTTP1, nioSSL]),
-  tests("RemoteStreamsTests", ["RemoteStreams", "HTTPServing", "JSONCodec", "CZlib", nioCore, nioPosix, nioHTTP1, nioEmbedded]),
-  tests("ContainerImagesTests", ["ContainerImages", "OCISpec", "JSONCodec", "LinuxKernel", systemPackage, nioCore, nioPosix, nioHTTP1, crypto]),
+  tests("RemoteStreamsTests", ["RemoteStreams", "HTTPServing", "JSONCodec", "CZlib", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
+  tests("ContainerImagesTests", [
+    "ContainerImages", "OCISpec", "JSONCodec", "LinuxKernel", "CArchive", systemPackage, httpClient, crypto, nioCore, nioPosix, nioHTTP1,
+    nioSSL, log,
+  ]),
 ]
 
 let kubeletTests: [Target] = [
+  tests("KubeletServerTests", [
+    "Kubelet", "KubernetesAPI", "JSONCodec", "HTTPServing", "LinuxKernel", systemPackage, nioCore, nioPosix, nioHTTP1, log,
+  ]),
   tests("PodLifecycleTests", ["PodLifecycle", "KubernetesAPI", "JSONCodec"]),
   tests("KubeletTests", [
     "Kubelet", "PodLifecycle", "KubernetesAPI", "JSONCodec", "KubernetesClient", "ContainerRuntime", "ContainerImages", "PodNetwork",
@@ -126,6 +132,7 @@ let kubeletTests: [Target] = [
 ]
 
 let runtimeTests: [Target] = [
+  tests("KubeletVolumesTests", ["Kubelet", "KubernetesAPI", "JSONCodec", "LinuxKernel", "ContainerRuntime", systemPackage, log]),
   tests("CgroupV2Tests", ["CgroupV2", "LinuxKernel", systemPackage]),
   tests("ContainerRuntimeTests", ["ContainerRuntime", "CgroupV2", "OverlayMounts", "LinuxKernel", "JSONCodec", systemPackage]),
 ]

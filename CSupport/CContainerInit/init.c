@@ -39,7 +39,10 @@ void init_send_terminal(struct init *init, int master) {
 
 static void fresh_signals(void) {
   sigset_t none;
-  for (int s = 1; s < 65; s++) signal(s, SIG_DFL);  // ignored ones would stay ignored over execve
+  // What the supervisor ignores would stay ignored over execve; it handles nothing.
+  signal(SIGPIPE, SIG_DFL);
+  signal(SIGHUP, SIG_DFL);
+  signal(SIGINT, SIG_DFL);
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -84,6 +84,7 @@ int path_make(int root, const char *path, int directory) {
 int sys_mount(const char *type, const char *const options[][2], unsigned attributes) {
   int fs = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
   if (fs < 0) return -errno;
+  syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "source", type, 0);  // only a name in /proc/mounts
   for (int i = 0; options && options[i][0]; i++) {
     long r = options[i][1] ? syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, options[i][0], options[i][1], 0)
                            : syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, options[i][0], NULL, 0);

@@ -24,8 +24,8 @@
 enum { FIRST_FD = 3, PARKED_FD = 200, SPAWN_FDS_MAX = 16, TREE_DEPTH_MAX = 4096 };
 
 // clone3 inline: with shared memory the child runs on this very frame, so there must be no return address between the
-// call and the two ways on.
-static inline long clone3_inline(struct clone_args *args, size_t size) {
+// call and the two ways on: always inline, also without optimization.
+static inline __attribute__((always_inline)) long clone3_inline(struct clone_args *args, size_t size) {
 #if defined(__x86_64__)
   long result;
   __asm__ volatile("syscall" : "=a"(result) : "0"((long)SYS_clone3), "D"(args), "S"(size) : "rcx", "r11", "memory");
@@ -147,7 +147,12 @@ static int remove_tree(int dir, const char *name, int depth) {
   return result;
 }
 
-int cl_remove_tree(int dir, const char *name) { return remove_tree(dir, name, 0); }
+int cl_remove_tree(int dir, const char *name) {
+  int result = -ENOTEMPTY;
+  // Somebody may still be adding a last file.
+  for (int i = 0; i < 3 && result == -ENOTEMPTY; i++) result = remove_tree(dir, name, 0);
+  return result;
+}
 
 int cl_make_directories(const char *path, mode_t mode) {
   char copy[4096];

@@ -85,6 +85,22 @@ private func type(_ name: String) throws -> SchemaType { try #require(SchemaRegi
     #expect { try jsonPatch(original: document, patch: patch) } throws: { ($0 as? PatchError)?.message == example.message }
   }
 
+  /// A patch of a few lines must not make a document of gigabytes, or one too deep to walk.
+  @Test func copiesAndDepthAreBounded() throws {
+    let doubling = JSON.array(Array(repeating: ["op": "copy", "from": "/a", "path": "/a/-"], count: 60))
+    #expect { try jsonPatch(original: ["a": [["x": "0123456789"]]], patch: doubling) } throws: {
+      ($0 as? PatchError)?.kind == .tooLarge
+    }
+    var path = ""
+    var steps: [JSON] = []
+    for _ in 0..<600 {
+      path += "/a"
+      steps.append(["op": "add", "path": .string(path), "value": [:]])
+    }
+    #expect { try jsonPatch(original: [:], patch: .array(steps)) } throws: { ($0 as? PatchError)?.kind == .notApplicable }
+    #expect(throws: Never.self) { try jsonPatch(original: [:], patch: .array(Array(steps.prefix(300)))) }
+  }
+
   @Test func tooManyOperations() throws {
     let patch = JSON.array(Array(repeating: ["op": "test", "path": "/a", "value": 1], count: jsonPatchOperationsMax + 1))
     #expect { try jsonPatch(original: ["a": 1], patch: patch) } throws: { ($0 as? PatchError)?.kind == .tooLarge }

@@ -120,6 +120,7 @@ struct LifeTests {
       var theirs = stat()
       stat("/proc/self/ns/net", &ours)
       fstat(namespace.rawValue, &theirs)
+      _ = consume namespace
       #expect(ours.st_ino != theirs.st_ino)
       _ = state
       for (name, value) in [("kernel.core_pattern", "x"), ("net.ipv4.x", "1\n2"), ("net.../../kernel/core_pattern", "x"), ("kernel.shmmax+", "1")] {
@@ -142,20 +143,22 @@ struct LifeTests {
 
   @Test func nothingIsLeft() async throws {
     let mounts = try Files.text("/proc/self/mountinfo")
-    let machine = try await Machine()
-    let states = try await [machine.sandbox("one"), machine.sandbox("two") { $0.shareProcessNamespace = true }]
-    var pids = states.map(\.supervisorPID)
-    for id in ["one", "two"] {
-      pids.append(try await machine.runtime.startContainer(machine.spec(["/bin/sh", "-c", "sleep 1000 & sleep 1000"]), in: id).pid)
+    var (root, folder): (FilePath?, FilePath) = (nil, "/")
+    try await Machine.with { machine in
+      (root, folder) = (machine.cgroupRoot, machine.folder)
+      let states = try await [machine.sandbox("one"), machine.sandbox("two") { $0.shareProcessNamespace = true }]
+      var pids = states.map(\.supervisorPID)
+      for id in ["one", "two"] {
+        pids.append(try await machine.runtime.startContainer(machine.spec(["/bin/sh", "-c", "sleep 1000 & sleep 1000"]), in: id).pid)
+      }
+      #expect(try Files.text("/proc/self/mountinfo") == mounts)
+      for id in ["one", "two"] { try await machine.runtime.removeSandbox(id) }
+      for pid in pids { #expect(kill(pid, 0) != 0 && errno == ESRCH) }
+      #expect(try Files.names(in: machine.configuration.runDirectory.appending("pods")).isEmpty)
+      #expect(try Files.names(in: machine.configuration.stateDirectory.appending("sandboxes")).isEmpty)
     }
-    #expect(try Files.text("/proc/self/mountinfo") == mounts)
-    for id in ["one", "two"] { try await machine.runtime.removeSandbox(id) }
-    for pid in pids { #expect(kill(pid, 0) != 0 && errno == ESRCH) }
-    #expect(try Files.names(in: machine.configuration.runDirectory.appending("pods")).isEmpty)
-    #expect(try Files.names(in: machine.configuration.stateDirectory.appending("sandboxes")).isEmpty)
-    try await machine.close()
-    if let root = machine.cgroupRoot { #expect(access(root.string, F_OK) != 0) }
-    #expect(access(machine.folder.string, F_OK) != 0)
+    if let root { #expect(access(root.string, F_OK) != 0) }
+    #expect(access(folder.string, F_OK) != 0)
     #expect(try Files.text("/proc/self/mountinfo") == mounts)
   }
 

@@ -164,8 +164,15 @@ final class Machine: Sendable {
   }
 }
 
-func readAll(_ owned: consuming OwnedDescriptor) -> String {
-  let fd = owned.rawValue
+/// A descriptor as a number, which the test macros can carry; -1 for none. Whoever asks closes it.
+func number(_ descriptor: consuming OwnedDescriptor?) -> Int32 {
+  if let descriptor { return descriptor.release() }
+  return -1
+}
+
+/// Reads to the end and closes.
+func readAll(_ fd: Int32) -> String {
+  defer { close(fd) }
   var text: [UInt8] = []
   var chunk = [UInt8](repeating: 0, count: 4096)
   while true {

@@ -161,7 +161,7 @@ class Node:
     def image(self, name="localhost/busybox:e2e"):
         """Makes an image from Debian's busybox and imports it."""
         path = f"{self.dir}/image.tar"
-        sh(f"{ROOT}/scripts/make-test-image", "docker-archive", name, path)
+        sh(f"{ROOT}/scripts/make-test-image", name, path)
         self.swiftlet("image", "import", path)
         return name
 

@@ -26,6 +26,7 @@ final class Cluster: Sendable {
   init(_ adjust: (inout KubeletConfiguration) -> Void = { _ in }) async throws {
     directory = NSTemporaryDirectory() + "swl-kubelet-\(UUID().uuidString)"
     try FileManager.default.createDirectory(atPath: directory + "/logs", withIntermediateDirectories: true)
+    try FileManager.default.createDirectory(atPath: directory + "/pki", withIntermediateDirectories: true)
     let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     store = try SQLiteRevisionStore(path: directory + "/state.db", logger: log)
     let authority = try CertificateAuthority(directory: FilePath(directory))
@@ -45,8 +46,13 @@ final class Cluster: Sendable {
     self.configuration = configuration
     // The default namespace and its service account come with the controllers.
     let admin = client
-    try await eventually("default service account") {
-      (try? await admin.get(.serviceAccounts("default"), name: "default")) != nil
+    do {
+      try await eventually("default service account") {
+        (try? await admin.get(.serviceAccounts("default"), name: "default")) != nil
+      }
+    } catch {
+      await close()
+      throw error
     }
   }
 
@@ -66,7 +72,7 @@ final class Cluster: Sendable {
     let kubelet = Kubelet(
       nodeAgent: agent, client: client, events: events, runtime: runtime, recovered: recovering ? runtime.recovered() : [],
       hooks: .init(
-        events: runtime.events, exec: { _, _, _, _ in throw FakeRuntime.Refusal(description: "no streams here") },
+        events: runtime.events(), exec: { _, _, _, _ in throw FakeRuntime.Refusal(description: "no streams here") },
         attach: { _, _, _ in throw FakeRuntime.Refusal(description: "no streams here") }, statistics: { _ in .null }),
       images: images, network: network, volumes: volumes, environments: FakeEnvironments(),
       group: .singletonMultiThreadedEventLoopGroup, log: log)

@@ -39,10 +39,14 @@ final class FakeRuntime: PodRuntime {
   private let failing = Mutex<[String: Int]>([:])
   /// Signals and commands in their order: "TERM app", "run app: /bin/hook".
   let journal = Mutex<[String]>([])
-  let events: AsyncStream<RuntimeEvent>
-  private let tell: AsyncStream<RuntimeEvent>.Continuation
+  private let agent = Mutex<AsyncStream<RuntimeEvent>.Continuation?>(nil)
 
-  init() { (events, tell) = AsyncStream.makeStream() }
+  /// The events for a new agent; the last one no longer listens.
+  func events() -> AsyncStream<RuntimeEvent> {
+    let (stream, continuation) = AsyncStream.makeStream(of: RuntimeEvent.self)
+    agent.withLock { $0 = continuation }
+    return stream
+  }
 
   func behave(_ container: String, _ behaviour: Behaviour) { behaviours.withLock { $0[container] = behaviour } }
   /// The next so many calls of an operation fail.
@@ -84,12 +88,12 @@ final class FakeRuntime: PodRuntime {
       boxes[sandbox]!.containers[id] = container
       return container
     }
-    if let ended { tell.yield(.containerExited(sandbox: sandbox, ended)) }
+    if let ended { _ = agent.withLock { $0 }?.yield(.containerExited(sandbox: sandbox, ended)) }
   }
 
   func killSupervisor(of sandbox: String) {
     state.withLock { $0[sandbox]?.isAlive = false }
-    tell.yield(.supervisorDied(sandbox: sandbox))
+    _ = agent.withLock { $0 }?.yield(.supervisorDied(sandbox: sandbox))
   }
 
   // MARK: - PodRuntime

@@ -157,6 +157,10 @@ struct ActionCase: CustomTestStringConvertible, Sendable {
       observed: standing(["app": .running().with { $0.operation = .killing(deadline: at(15)) }]).ending(at: 11),
       expected: [.killContainer(name: "app", reason: .podTerminates, deadline: at(11))]),
     ActionCase(
+      name: "a second deletion with less grace", pod: deleted,
+      observed: standing(["app": .running().with { $0.operation = .killing(deadline: at(60)) }]).ending(at: 60),
+      expected: [.terminate(cause: .deleted, graceSeconds: 5)]),
+    ActionCase(
       name: "waits for a start that is under way", pod: deleted,
       observed: standing(["app": .fresh.with { $0.operation = .starting }]).ending(at: 15), expected: []),
     ActionCase(

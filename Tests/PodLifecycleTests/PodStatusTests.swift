@@ -182,6 +182,8 @@ struct PhaseCase: CustomTestStringConvertible, Sendable {
     #expect(status(true, false)["started"] == true)
     #expect(status(true, false)["ready"] == false)
     #expect(status(true, true)["ready"] == true)
+    let hooked = standing(["app": .running().with { $0.operation = .starting }])
+    #expect(podStatus(of: makePod(), observed: hooked, now: at(1))["containerStatuses"][0]["ready"] == false)
   }
 
   @Test func transitionTimesMoveOnlyWithTheStatus() {

@@ -115,7 +115,8 @@ package struct ContainerStatusBuilder: Sendable {
     case .initial: return seen.run?.exit?.code == 0
     case .ephemeral: return false
     case .regular, .sidecar:
-      guard seen.isRunning, isStarted(container, role) else { return false }
+      // Until its postStart hook has ended a container is still starting.
+      guard seen.isRunning, seen.operation != .starting, isStarted(container, role) else { return false }
       return container.readinessProbe.isNull || seen.isReady
     }
   }

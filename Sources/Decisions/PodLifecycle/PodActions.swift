@@ -25,7 +25,7 @@ package func podActions(for pod: Pod, observed: PodObservation, now: Timestamp) 
   var decision = PodDecision(pod: pod, observed: observed, now: now)
   switch observed.termination {
   case .syncing: decision.sync()
-  case .terminating(let deadline, let cause): decision.terminate(deadline: deadline, cause: cause)
+  case .terminating(let deadline, _): decision.terminate(deadline: deadline)
   case .terminated: break
   }
   return decision.result
@@ -182,11 +182,13 @@ private struct PodDecision {
 
   // MARK: - A pod that ends
 
-  mutating func terminate(deadline: Timestamp, cause: TerminationCause) {
-    if cause != .deleted, pod.metadata.deletionTimestamp != nil {
-      // Somebody deletes it while it ends anyway: their grace may be shorter.
+  mutating func terminate(deadline: Timestamp) {
+    if pod.metadata.deletionTimestamp != nil {
+      // Somebody deletes it again, or while it ends anyway: their grace may be shorter.
       let grace = pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds
-      if now.advanced(bySeconds: Double(grace)) < deadline { actions.append(.terminate(cause: .deleted, graceSeconds: grace)) }
+      if now.advanced(bySeconds: Double(grace)) < deadline {
+        return actions = [.terminate(cause: .deleted, graceSeconds: grace)]
+      }
     }
     let roles = pod.containersWithRoles
     let first = roles.filter { $0.role != .sidecar }.map(\.container.name)

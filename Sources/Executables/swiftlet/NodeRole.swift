@@ -59,7 +59,7 @@ struct NodeRole {
       await images.list().map { (names: $0.names, bytes: $0.size) }
     }
     let network = try await startNetwork(agent, live: Set(recovered.map(\.id)))
-    let (volumes, environments) = makeVolumes(configuration)
+    let (volumes, environments) = makeVolumes(configuration, agent)
     let adapter = RuntimeAdapter(runtime: runtime)
     let kubelet = Kubelet(
       nodeAgent: agent, client: client, events: events, runtime: adapter, recovered: recovered, hooks: adapter.hooks,
@@ -85,14 +85,17 @@ struct NodeRole {
       maxPods: options.maxPods, missingControllers: missing)
   }
 
-  private func makeVolumes(_ configuration: KubeletConfiguration) -> (any PodVolumes, any PodEnvironments) {
+  private func makeVolumes(_ configuration: KubeletConfiguration, _ agent: NodeAgent) -> (any PodVolumes, any PodEnvironments) {
     let objects = WatchedObjects(client: client)
+    let allocatable: @Sendable () -> [String: Quantity] = {
+      (agent.node?["status"]["allocatable"].object ?? JSONObject()).reduce(into: [:]) { $0[$1.0] = $1.1.quantity }
+    }
     let settings = VolumeManager.Settings(
       dataDirectory: paths.data, clusterDNS: configuration.clusterDNS, clusterDomain: configuration.clusterDomain,
-      hostIPs: configuration.addresses, nodeHostname: nodeName)
+      hostIPs: configuration.addresses, nodeHostname: nodeName, allocatable: allocatable)
     return (
       VolumeManager(settings: settings, objects: objects, log: log),
-      ContainerEnvironment(objects: objects, services: WatchedServices(client: client))
+      ContainerEnvironment(objects: objects, services: WatchedServices(client: client), allocatable: allocatable)
     )
   }
 

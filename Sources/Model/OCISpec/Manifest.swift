@@ -13,6 +13,8 @@ package struct ImageManifest: Sendable, Equatable {
 package struct ImageIndex: Sendable, Equatable {
   package var manifests: [Descriptor]
 
+  package init(manifests: [Descriptor]) { self.manifests = manifests }
+
   package static let manifestsMax = 1_000
   /// An index may point to indexes, which may point to manifests only.
   package static let depthMax = 2

@@ -32,7 +32,7 @@ extension ContainerRuntime {
     return states
   }
 
-  private func reattach(_ spec: SandboxSpec, _ files: SandboxFiles) async throws -> Sandbox? {
+  func reattach(_ spec: SandboxSpec, _ files: SandboxFiles) async throws -> Sandbox? {
     let socket: SharedDescriptor? = try await offPool {
       guard let run = try? Files.openDirectory(files.run) else { return nil }
       let fd = cl_connect_seqpacket(run.rawValue, "supervisor.sock")
@@ -70,7 +70,7 @@ extension ContainerRuntime {
   private func adopt(_ events: [pod_event], in sandbox: Sandbox) {
     for event in events {
       if event.state == POD_EXITED.rawValue {
-        _ = sandbox.recordExit(event)
+        if let state = sandbox.recordExit(event) { try? sandbox.files.writeExit(state) }
         sandbox.connection?.post(POD_ACKNOWLEDGE) { $0.container = event.container }
         continue
       }

@@ -149,9 +149,12 @@ package final class ContainerRuntime: Sendable {
     guard let sandbox = sandboxes.withLock({ $0[id] }) else { return }
     switch event.kind {
     case POD_CONTAINER.rawValue where event.state == POD_EXITED.rawValue:
-      let state = sandbox.recordExit(event)
+      if let state = sandbox.recordExit(event) {
+        // The news first: writing takes longer than telling. Until it is acknowledged, the supervisor remembers too.
+        eventSink.yield(.containerExited(sandbox: id, state))
+        try? sandbox.files.writeExit(state)
+      }
       sandbox.connection?.post(POD_ACKNOWLEDGE) { $0.container = event.container }
-      if let state { eventSink.yield(.containerExited(sandbox: id, state)) }
     case POD_EXEC_EXITED.rawValue:
       let exit = sandbox.execs.withLock { $0.removeValue(forKey: event.exec) }
       exit?.finish(.success(ExecExit.End(exitCode: event.exit_code, signal: event.signal)))
@@ -159,21 +162,38 @@ package final class ContainerRuntime: Sendable {
     }
   }
 
+  /// How long a supervisor whose connection ended may take to be dead; one that lives then has cut us off.
+  static let deathWaitMS: Int32 = 1000
+
   func supervisorEnded(_ id: String) {
-    let sandbox = sandboxes.withLock { sandboxes -> Sandbox? in
-      guard let sandbox = sandboxes[id], sandbox.connection != nil else { return nil }
-      let record = Self.lastWords(sandbox.files, sandbox.containers.withLock { $0 })
-      sandboxes[id] = Sandbox(
-        spec: sandbox.spec, files: sandbox.files, connection: nil, pid: sandbox.pid, pidfd: sandbox.pidfd, containers: record)
-      return sandbox
-    }
-    guard let sandbox else { return }
+    guard let sandbox = sandboxes.withLock({ $0[id] }), sandbox.connection != nil else { return }
     let waiting = sandbox.execs.withLock { execs in
-      defer { execs = [:] }
-      return Array(execs.values)
+      let all = Array(execs.values)
+      execs = [:]
+      return all
     }
-    for exit in waiting { exit.finish(.failure(ContainerRuntimeError(.supervisorGone, "the pod's supervisor has ended"))) }
-    if !sandbox.isBeingRemoved.load(ordering: .relaxed) { eventSink.yield(.supervisorDied(sandbox: id)) }
+    for exit in waiting { exit.finish(.failure(ContainerRuntimeError(.supervisorGone, "the connection to the pod's supervisor has ended"))) }
+    if sandbox.isBeingRemoved.load(ordering: .relaxed) { return }
+    Task {
+      let isDead = try? await offPool {
+        sandbox.pidfd.map { cl_wait_pidfd($0.rawValue, Self.deathWaitMS) == 0 } ?? true
+      }
+      if isDead == false, let again = try? await self.reattach(sandbox.spec, sandbox.files) {
+        // What ended meanwhile is news to whoever listens.
+        let known = sandbox.containers.withLock { $0 }
+        for state in again.state.containers where state.phase == .exited && known[state.id]?.state.phase == .running {
+          self.eventSink.yield(.containerExited(sandbox: id, state))
+        }
+        return
+      }
+      let record = try? await offPool { Self.lastWords(sandbox.files, sandbox.containers.withLock { $0 }) }
+      self.sandboxes.withLock { sandboxes in
+        guard sandboxes[id] === sandbox else { return }
+        sandboxes[id] = Sandbox(
+          spec: sandbox.spec, files: sandbox.files, connection: nil, pid: sandbox.pid, pidfd: sandbox.pidfd, containers: record ?? [:])
+      }
+      self.eventSink.yield(.supervisorDied(sandbox: id))
+    }
   }
 
   /// /proc/<supervisor>/ns/net

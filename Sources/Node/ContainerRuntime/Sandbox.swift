@@ -58,12 +58,12 @@ final class Sandbox: Sendable {
     return known
   }
 
-  /// An exit that the supervisor told: remembered in memory and on disk. Returns the state to pass on, nil for a repetition.
+  /// An exit that the supervisor told: remembered in memory; the caller writes it down before it acknowledges. Returns the state to pass on, nil for a repetition.
   func recordExit(_ event: pod_event) -> ContainerState? {
     let id = event.containerID
     guard let spec = containers.withLock({ $0[id]?.spec }) else { return nil }
     let message = files.terminationMessage(of: id)
-    let state: ContainerState? = containers.withLock { containers in
+    return containers.withLock { containers in
       guard var known = containers[id], known.state.phase != .exited else { return nil }
       known.isStarting = false
       known.state = ContainerState(event, spec: spec)
@@ -71,8 +71,6 @@ final class Sandbox: Sendable {
       containers[id] = known
       return known.state
     }
-    if let state { try? files.writeExit(state) }
-    return state
   }
 }
 

@@ -78,8 +78,9 @@ final class SupervisorConnection: Sendable {
     _ = withUnsafeBytes(of: &request) { cl_sendmsg_fds(socket.rawValue, $0.baseAddress, $0.count, nil, 0, Int32(MSG_DONTWAIT)) }
   }
 
-  /// Lets go without telling the supervisor anything.
+  /// Lets go without telling the supervisor anything; `onEnd` is not called.
   func close() {
+    for continuation in drain() ?? [] { continuation.resume(throwing: Self.gone) }
     shutdown(socket.rawValue, Int32(SHUT_RDWR))
   }
 
@@ -131,15 +132,21 @@ final class SupervisorConnection: Sendable {
   }
 
   private func ended() {
+    guard let waiting = drain() else { return }
+    for continuation in waiting { continuation.resume(throwing: Self.gone) }
+    onEnd()
+  }
+
+  /// Closes; nil where it was closed before.
+  private func drain() -> [CheckedContinuation<Reply, any Error>]? {
     let waiting: [CheckedContinuation<Reply, any Error>]? = state.withLock { state in
       if state.isClosed { return nil }
       state.isClosed = true
-      defer { state.waiting = [:] }
-      return Array(state.waiting.values)
+      let all = Array(state.waiting.values)
+      state.waiting = [:]
+      return all
     }
-    guard let waiting else { return }
-    source.cancel()
-    for continuation in waiting { continuation.resume(throwing: Self.gone) }
-    onEnd()
+    if waiting != nil { source.cancel() }
+    return waiting
   }
 }

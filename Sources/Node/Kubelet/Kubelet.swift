@@ -1,4 +1,3 @@
-import AsyncHTTPClient
 import ContainerImages
 import ContainerRuntime
 import JSONCodec
@@ -21,7 +20,6 @@ package final class Kubelet: Sendable {
   package let nodeAgent: NodeAgent
   let pods = PodDirectory()
   let hooks: RuntimeHooks
-  let http: HTTPClient
   private let recovered: [SandboxState]
   private let mirrors: MirrorPods
   var log: Logger { services.log }
@@ -53,12 +51,11 @@ package final class Kubelet: Sendable {
     environments: any PodEnvironments, group: any EventLoopGroup, clock: KubeletClock = .system, log: Logger
   ) {
     let configuration = nodeAgent.configuration
-    http = Prober.httpClient(group: group)
     services = PodServices(
       configuration: configuration, client: client, runtime: runtime,
       images: ImageManager(images: images, client: client, events: events, clock: clock), network: network, volumes: volumes,
       environments: environments, events: events,
-      prober: Prober(runtime: runtime, http: http, group: group, clock: clock, version: configuration.version), clock: clock,
+      prober: Prober(runtime: runtime, http: ProbeClient(group: group), group: group, clock: clock, version: configuration.version), clock: clock,
       log: log, memoryBytes: nodeAgent.facts.memoryBytes)
     self.nodeAgent = nodeAgent
     self.recovered = recovered
@@ -80,7 +77,6 @@ package final class Kubelet: Sendable {
       }
       await group.waitForAll()
     }
-    try? await http.shutdown()
   }
 
   // MARK: - Taking over

@@ -16,6 +16,25 @@ package struct ProbeOutcome: Sendable, Equatable {
   }
 }
 
+/// An HTTP client fit for probes: certificates are not verified and redirects not followed, as a probe only asks whether
+/// somebody answers. It closes with its last user.
+package final class ProbeClient: Sendable {
+  let client: HTTPClient
+
+  package init(group: any EventLoopGroup) {
+    var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
+    var tls = TLSConfiguration.makeClientConfiguration()
+    tls.certificateVerification = .none
+    configuration.tlsConfiguration = tls
+    // A new connection for each probe finds a listener that has gone.
+    configuration.connectionPool.idleTimeout = .milliseconds(1)
+    configuration.httpVersion = .http1Only
+    client = HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
+  }
+
+  deinit { client.shutdown { _ in } }
+}
+
 /// Carries out probes and lifecycle hooks: HTTP, TCP and gRPC from the node to the pod's address, commands by the pod's
 /// supervisor. Nothing here is a process of the node's.
 package struct Prober: Sendable {
@@ -25,30 +44,17 @@ package struct Prober: Sendable {
   static let messageBytesMax = 512
 
   let runtime: any PodRuntime
-  let http: HTTPClient
+  let http: ProbeClient
   let group: any EventLoopGroup
   let clock: KubeletClock
   let version: String
 
-  package init(runtime: any PodRuntime, http: HTTPClient, group: any EventLoopGroup, clock: KubeletClock, version: String) {
+  package init(runtime: any PodRuntime, http: ProbeClient, group: any EventLoopGroup, clock: KubeletClock, version: String) {
     self.runtime = runtime
     self.http = http
     self.group = group
     self.clock = clock
     self.version = version
-  }
-
-  /// An HTTP client fit for probes: certificates are not verified and redirects not followed, as a probe only asks whether
-  /// somebody answers.
-  package static func httpClient(group: any EventLoopGroup) -> HTTPClient {
-    var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
-    var tls = TLSConfiguration.makeClientConfiguration()
-    tls.certificateVerification = .none
-    configuration.tlsConfiguration = tls
-    // A new connection for each probe finds a listener that has gone.
-    configuration.connectionPool.idleTimeout = .milliseconds(1)
-    configuration.httpVersion = .http1Only
-    return HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
   }
 
   package func probe(_ spec: ProbeSpec, container: Container, id: String, pod: Pod, podIP: String) async -> ProbeOutcome {
@@ -134,7 +140,7 @@ package struct Prober: Sendable {
       }
     }
     do {
-      let response = try await http.execute(request, timeout: .milliseconds(Int64(timeout * 1000)))
+      let response = try await http.client.execute(request, timeout: .milliseconds(Int64(timeout * 1000)))
       let code = response.status.code
       if (200..<400).contains(code) { return ProbeOutcome(.success) }
       return ProbeOutcome(.failure, "HTTP probe failed with statuscode: \(code)")

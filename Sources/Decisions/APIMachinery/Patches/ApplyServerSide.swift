@@ -61,7 +61,8 @@ struct ServerSideApply {
     current.removeManagedFields()
     if managed.entries.isEmpty {
       let first = FieldManager(name: "before-first-apply", operation: .update, subresource: nil, apiVersion: apiVersion)
-      managed.noteUpdate(from: .object(JSONObject()), to: current, by: first, apiVersion: apiVersion, type: type, now: now)
+      let comparison = FieldComparison(.object(JSONObject()), current, shape).excluding(foreign)
+      managed.note(comparison, by: first, apiVersion: apiVersion, now: now)
     }
     let before = managed
     let last = managed.entries[manager]

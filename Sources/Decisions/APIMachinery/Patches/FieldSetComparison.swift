@@ -11,6 +11,7 @@ struct FieldComparison {
   /// Nil is a missing value; `.null` and {} and [] count as present and empty.
   init(_ old: JSON?, _ new: JSON?, _ shape: FieldShape) {
     guard old != nil || new != nil else { return }
+    if let old, let new, old == new { return }  // most of an object: spares the walk through its schema
     let shape = shape.resolved(old, new)
     if case .leaf = shape {
       noteLeaf(old, new)
@@ -90,6 +91,8 @@ struct FieldComparison {
     for (index, item) in list.enumerated() { result[shape.element(of: item) ?? .index(index), default: []].append(item) }
     return result
   }
+
+  var isEmpty: Bool { added.isEmpty && modified.isEmpty && removed.isEmpty }
 
   func excluding(_ ignored: FieldSet) -> FieldComparison {
     guard !ignored.isEmpty else { return self }

@@ -3,6 +3,9 @@ import JSONCodec
 /// More operations in one JSON patch are refused, as upstream does.
 package let jsonPatchOperationsMax = 10_000
 
+/// What `copy` may add to a document in one patch, in bytes; without a limit, copies of copies grow without bounds.
+package let jsonPatchCopiedBytesMax = 3 * 1024 * 1024
+
 /// Applies the operations of a JSON patch one after the other; the first that fails ends it.
 ///
 /// Source: RFC 6902. The messages are those of the library that upstream uses.
@@ -14,7 +17,8 @@ package func jsonPatch(original: JSON, patch: JSON) throws(PatchError) -> JSON {
       message: "The allowed maximum operations in a JSON patch is \(jsonPatchOperationsMax), got \(items.count)")
   }
   var document = original
-  for item in items { try JSONPatchOperation(item).apply(to: &document) }
+  var copiedBytes = 0
+  for item in items { try JSONPatchOperation(item).apply(to: &document, &copiedBytes) }
   return document
 }
 
@@ -57,7 +61,7 @@ private struct JSONPatchOperation {
     return pointer
   }
 
-  func apply(to document: inout JSON) throws(PatchError) {
+  func apply(to document: inout JSON, _ copiedBytes: inout Int) throws(PatchError) {
     switch action {
     case .add(let value): try document.add(value, at: path, operation: "add")
     case .remove: _ = try document.remove(at: path, operation: "remove")
@@ -71,6 +75,12 @@ private struct JSONPatchOperation {
       try document.add(value, at: path, operation: "move")
     case .copy(let from):
       let value = try document.value(at: from, operation: "copy")
+      copiedBytes += value.serialized().count
+      guard copiedBytes <= jsonPatchCopiedBytesMax else {
+        throw PatchError(
+          kind: .tooLarge,
+          message: "Unable to copy, the accumulated size increase of copy is \(copiedBytes), exceeding the limit \(jsonPatchCopiedBytesMax)")
+      }
       try document.add(value, at: path, operation: "copy")
     }
   }
@@ -148,7 +158,24 @@ extension JSON {
     }
   }
 
+  /// Levels of objects and lists, one more than their nesting.
+  private var depth: Int {
+    switch self {
+    case .array(let items): 1 + (items.map(\.depth).max() ?? 0)
+    case .object(let object): 1 + (object.values.map(\.depth).max() ?? 0)
+    default: 0
+    }
+  }
+
+  /// Documents that can be parsed are no deeper than `depthMax`; a patch must not build one that is.
+  private func checkDepth(at path: JSONPointer) throws(PatchError) {
+    guard path.tokens.count + depth <= JSON.depthMax else {
+      throw .notApplicable("the document would be nested deeper than \(JSON.depthMax) levels")
+    }
+  }
+
   fileprivate mutating func replace(with value: JSON, at path: JSONPointer) throws(PatchError) {
+    try value.checkDepth(at: path)
     guard lookUp(path.tokens.dropLast()) != nil else {
       throw .notApplicable("replace operation does not apply: doc is missing path: \(path.text): missing value")
     }
@@ -159,6 +186,7 @@ extension JSON {
   }
 
   fileprivate mutating func add(_ value: JSON, at path: JSONPointer, operation: String) throws(PatchError) {
+    try value.checkDepth(at: path)
     guard let key = path.tokens.last else {
       self = value
       return
@@ -203,12 +231,14 @@ extension JSON {
     guard let token = tokens.first else { return change(&self) }
     switch self {
     case .object(var object):
+      self = .null  // gives up the other reference, so that the change happens in place
       var child = object[token] ?? .null
       child.edit(tokens.dropFirst(), change)
       object[token] = child
       self = .object(object)
     case .array(var items):
       guard let index = JSONPointer.index(token), index < items.count else { return }
+      self = .null
       items[index].edit(tokens.dropFirst(), change)
       self = .array(items)
     default: return

@@ -22,23 +22,26 @@ package func updateManagedFields(
 ) {
   let subresource = subresource.flatMap { $0.isEmpty ? nil : $0 }
   let before = old?["metadata"]["managedFields"] ?? .null
-  var managed = ManagedFields(live: before, new: new["metadata"]["managedFields"], isSubresource: subresource != nil)
+  let given = new["metadata"]["managedFields"]
   new.removeManagedFields()
   var live = old ?? .object(JSONObject())
   live.removeManagedFields()
-  managed.noteUpdate(
-    from: live, to: new, by: FieldManager(name: manager, operation: .update, subresource: subresource, apiVersion: apiVersion),
-    apiVersion: apiVersion, type: type, now: now)
+  let comparison = FieldComparison(live, new, FieldShape(type)).excluding(foreignFields(subresource: subresource, type: type))
+  if comparison.isEmpty, subresource != nil || given.isEmpty || given == before {
+    // Nothing to note: the list stays as it is, without being read.
+    if !before.isNull { new["metadata"]["managedFields"] = before }
+    return
+  }
+  var managed = ManagedFields(live: before, new: given, isSubresource: subresource != nil)
+  managed.note(
+    comparison, by: FieldManager(name: manager, operation: .update, subresource: subresource, apiVersion: apiVersion),
+    apiVersion: apiVersion, now: now)
   managed.capUpdaters()
   new.setManagedFields(managed)
 }
 
 extension ManagedFields {
-  mutating func noteUpdate(
-    from old: JSON, to new: JSON, by manager: FieldManager, apiVersion: String, type: SchemaType?, now: Timestamp
-  ) {
-    let comparison = FieldComparison(old, new, FieldShape(type))
-      .excluding(foreignFields(subresource: manager.subresource, type: type))
+  mutating func note(_ comparison: FieldComparison, by manager: FieldManager, apiVersion: String, now: Timestamp) {
     let taken = comparison.added.union(comparison.modified).subtracting(Self.neverTracked)
     let own = entries[manager]
     release(comparison, except: nil)
