@@ -1,5 +1,5 @@
 # For those who have make; the scripts do the same.
-.PHONY: build up down test check bench map
+.PHONY: build up down test check bench map vm
 build:  ; scripts/build
 up:     ; sudo scripts/up
 down:   ; sudo scripts/down
@@ -7,3 +7,4 @@ test:   ; sudo scripts/test
 check:  ; scripts/check
 bench:  ; sudo Benchmarks/run
 map:    ; scripts/map
+vm:     ; sudo scripts/vm run -t 1200 -m 2048 Tests/InVM/run
