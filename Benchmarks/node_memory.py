@@ -6,7 +6,7 @@ from kubeapi import Client, Cluster, PodWatch
 
 PODS = 50
 TICK = os.sysconf("SC_CLK_TCK")
-# All of Kubernetes with containerd and etcd on a machine of the same size (docs/BENCHMARKS.md): PSS in MB, percent of a core.
+# All of Kubernetes with containerd and etcd on a machine of the same size (Benchmarks/README.md): PSS in MB, percent of a core.
 PEER_IDLE_MB, PEER_FULL_MB, PEER_CPU, PEER_POD_MB = 686, 1110, 5.3, 8.5
 
 
