@@ -110,4 +110,5 @@ class PodWatch:
             return self.seen[name][milestone]
 
     def close(self):
-        self.connection.close()
+        # Closing alone would wait for the thread that reads.
+        self.connection.sock.shutdown(socket.SHUT_RDWR)

@@ -6,7 +6,7 @@ from kubeapi import Client, Cluster, PodWatch
 
 PODS = 50
 TICK = os.sysconf("SC_CLK_TCK")
-# All of Kubernetes with containerd and etcd on a machine of the same size (docs/BENCHMARKS.md): PSS in MB, percent of a core.
+# All of Kubernetes with containerd and etcd on a machine of the same size (Benchmarks/README.md): PSS in MB, percent of a core.
 PEER_IDLE_MB, PEER_FULL_MB, PEER_CPU, PEER_POD_MB = 686, 1110, 5.3, 8.5
 
 
@@ -35,13 +35,13 @@ def cpu_seconds(pid):
     return total / 1e9, (int(words[11]) + int(words[12])) / TICK
 
 
-def children_named(name, run_directory):
-    """Processes of a name that belong to this node: its run directory is in their arguments."""
-    found = []
+def supervisors_of(pods):
+    """The processes `swiftlet-pod UID` of these pods."""
+    wanted, found = {p["metadata"]["uid"].encode() for p in pods}, []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/comm") as comm, open(f"/proc/{pid}/cmdline", "rb") as line:
-                if comm.read().strip() == name and run_directory.encode() in line.read():
+                if comm.read().strip() == "swiftlet-pod" and wanted & set(line.read().split(b"\0")):
                     found.append(int(pid))
         except OSError:
             continue
@@ -79,13 +79,13 @@ def run(options):
             client.call("POST", pod_latency.PODS, pod_latency.body(f"idle-{number}"))
         for number in range(PODS):
             watch.wait(f"idle-{number}", "ready", timeout=120)
-        watch.close()
         time.sleep(3)
-        supervisors = children_named("swiftlet-pod", bench.node.run)
+        watch.close()
+        supervisors = supervisors_of(watch.pods.values())
         if len(supervisors) != PODS:
-            print(f"{len(supervisors)} supervisors were found for {PODS} pods: their figures are of those")
+            print(f"{len(supervisors)} supervisors were found for {PODS} pods: their figures are of those", flush=True)
         measure(f"{PODS} idle pods", supervisors)
-        bench.node.out("delete", "pods", "--all", "--now", timeout=180)
+        bench.node.out("delete", "pods", "--all", "--now", timeout=60)
         time.sleep(2)
         measure(f"after {PODS} were deleted", [])
     table = Table(f"Memory of the all-in-one (MB) and CPU over {seconds} s (percent of a core)", "", "RSS", "PSS", "anonymous", "threads",

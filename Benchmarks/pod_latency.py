@@ -10,7 +10,7 @@ from table import BenchNode, Table, goal, quantile, ratio
 PODS = "/api/v1/namespaces/default/pods"
 RUN = f"bench={os.getpid()}"
 COMMAND = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait; done"]
-# kubelet with containerd and etcd on a machine of the same size: p50 in ms (methods and versions: docs/BENCHMARKS.md).
+# kubelet with containerd and etcd on a machine of the same size: p50 in ms (methods and versions: Benchmarks/README.md).
 PEER = {"created -> Ready": 541, "deleted -> gone": 1092, "killed -> Running again": 638, "burst of 50": 7700}
 
 
