@@ -156,7 +156,8 @@ class Node:
         return self.out("apply", "-f", "-", input=manifest if isinstance(manifest, str) else json.dumps(manifest))
 
     def swiftlet(self, *args, check=True, input=None):
-        return sh(f"{BIN}/swiftlet", *args, "--run-dir", self.run, check=check, input=input, env=self.env)
+        words = 2 if args[0] == "image" else 1
+        return sh(f"{BIN}/swiftlet", *args[:words], "--run-dir", self.run, *args[words:], check=check, input=input, env=self.env)
 
     def image(self, name="localhost/busybox:e2e"):
         """Makes an image from Debian's busybox and imports it."""

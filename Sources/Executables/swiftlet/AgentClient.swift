@@ -2,6 +2,10 @@ import AsyncHTTPClient
 import JSONCodec
 import NIOCore
 
+#if canImport(Glibc)
+  import Glibc
+#endif
+
 /// Asks the agent of this machine over its Unix sockets.
 struct AgentClient {
   /// Pulls of large images take their time.
@@ -27,6 +31,9 @@ struct AgentClient {
 
   /// Sends a request and gives each part of the answer on; throws where the agent refused or is not there.
   func stream(_ method: String, _ pathAndQuery: String, _ part: (ByteBuffer) throws -> Void) async throws {
+    guard access(socket, F_OK) == 0 else {
+      throw StartFailure("no agent answers at \(socket). Is swiftlet running? If it was started with --run-dir, name the same here.")
+    }
     var request = HTTPClientRequest(url: url(pathAndQuery))
     request.method = .RAW(value: method)
     let response: HTTPClientResponse

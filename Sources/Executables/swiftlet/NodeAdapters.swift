@@ -51,7 +51,10 @@ struct RuntimeAdapter: PodRuntime {
       ExecSpec(argv: command, stdin: options.stdin, tty: options.tty), container: container, in: sandbox)
     let terminal = options.tty ? shared(try session.terminalDescriptor()) : nil
     return ProcessIO(
-      input: options.stdin ? terminal ?? shared(session.takeInput()) : nil,
+      takeInput: {
+        guard options.stdin else { return nil }
+        return options.tty ? try? session.terminalDescriptor() : session.takeInput()
+      },
       output: terminal ?? shared(session.takeOutput()),
       errors: options.tty ? nil : shared(session.takeError()),
       resize: { size in try? session.resize(rows: size.rows, columns: size.columns) },
@@ -65,7 +68,7 @@ struct RuntimeAdapter: PodRuntime {
     let session = try await runtime.attach(
       container: container, in: sandbox, stdin: options.stdin, stdout: options.stdout, stderr: options.stderr)
     return ProcessIO(
-      input: shared(session.takeInput()), output: shared(session.takeOutput()),
+      takeInput: { session.takeInput() }, output: shared(session.takeOutput()),
       errors: shared(session.takeError()),
       resize: { size in Task { try? await session.resize(rows: size.rows, columns: size.columns) } },
       // The output ends when the container does.

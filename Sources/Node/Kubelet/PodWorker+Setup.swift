@@ -24,7 +24,7 @@ extension PodWorker {
 
   private func volumesPrepared(_ error: (any Error)?) {
     if let error {
-      tell(nil, .warning, "FailedMount", "MountVolume.SetUp failed: \(error)")
+      tell(nil, .warning, "FailedMount", "\(error)")
       observed.volumes = .failed(retryAt: volumeBackoff.failed(at: services.clock.now()))
     } else {
       volumeBackoff.succeeded()

@@ -9,8 +9,10 @@ import SystemPackage
 
 /// The node's ends of a process's streams: of an exec, or of a container that somebody attached to.
 package struct ProcessIO: Sendable {
-  /// Pipe ends, or one terminal as both input and output; nil where there is none.
-  package var input: SharedDescriptor?
+  /// Takes the write end of standard input, once: closing it is the end of input, so nobody else may hold it. Nil where
+  /// there is none.
+  package var takeInput: @Sendable () -> OwnedDescriptor?
+  /// The read ends of pipes, or a terminal; nil where there is none.
   package var output: SharedDescriptor?
   package var errors: SharedDescriptor?
   package var resize: @Sendable (WindowSize) -> Void
@@ -20,11 +22,11 @@ package struct ProcessIO: Sendable {
   package var end: @Sendable () -> Void
 
   package init(
-    input: SharedDescriptor?, output: SharedDescriptor?, errors: SharedDescriptor?,
+    takeInput: @escaping @Sendable () -> OwnedDescriptor?, output: SharedDescriptor?, errors: SharedDescriptor?,
     resize: @escaping @Sendable (WindowSize) -> Void, wait: @escaping @Sendable () async throws -> Int32,
     end: @escaping @Sendable () -> Void
   ) {
-    self.input = input
+    self.takeInput = takeInput
     self.output = output
     self.errors = errors
     self.resize = resize
@@ -60,11 +62,14 @@ package struct ProcessIO: Sendable {
   }
 
   private func copyInput(_ bytes: AsyncStream<ByteBuffer>?) async {
-    guard let input else { return }
-    guard let bytes, let copy = Self.duplicate(input) else { return }
+    guard let bytes, let input = takeInput() else { return }
+    let descriptor = input.release()
     do {
-      let channel = try await NIOPipeBootstrap(group: MultiThreadedEventLoopGroup.singleton).takingOwnershipOfDescriptor(output: copy)
-        .flatMapThrowing { try NIOAsyncChannel<Never, ByteBuffer>(wrappingChannelSynchronously: $0) }.get()
+      // Wrapped before the first event: a pipe whose other end is closed already would be gone afterwards.
+      let channel = try await NIOPipeBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        .takingOwnershipOfDescriptor(output: descriptor) { channel in
+          channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel<Never, ByteBuffer>(wrappingChannelSynchronously: channel) }
+        }
       try await channel.executeThenClose { _, writer in
         for await buffer in bytes { try await writer.write(buffer) }
         writer.finish()
@@ -76,8 +81,10 @@ package struct ProcessIO: Sendable {
 
   private static func drain(_ descriptor: SharedDescriptor, _ write: @Sendable (ByteBuffer) async throws -> Void) async throws {
     guard let copy = duplicate(descriptor) else { return }
-    let channel = try await NIOPipeBootstrap(group: MultiThreadedEventLoopGroup.singleton).takingOwnershipOfDescriptor(input: copy)
-      .flatMapThrowing { try NIOAsyncChannel<ByteBuffer, Never>(wrappingChannelSynchronously: $0) }.get()
+    let channel = try await NIOPipeBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .takingOwnershipOfDescriptor(input: copy) { channel in
+        channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel<ByteBuffer, Never>(wrappingChannelSynchronously: channel) }
+      }
     try await channel.executeThenClose { reader, _ in
       var iterator = reader.makeAsyncIterator()
       while true {

@@ -255,7 +255,7 @@ actor PodVolumeSet {
       pod, host: ResolverConfiguration(parsing: HostFiles.read(settings.hostResolvConf) ?? ""), clusterDNS: settings.clusterDNS,
       clusterDomain: settings.clusterDomain)
     for warning in resolver.warnings {
-      log.warning("DNSConfigForming", metadata: ["pod": "\(pod.namespace)/\(pod.name)", "message": "\(warning)"])
+      log.debug("DNSConfigForming", metadata: ["pod": "\(pod.namespace)/\(pod.name)", "message": "\(warning)"])
     }
     let hosts = PodFiles.hosts(pod, names: names, podIPs: podIPs, hostFile: HostFiles.read(settings.hostHosts) ?? "")
     let texts = [
