@@ -53,15 +53,6 @@ def goal(value, limit, unit="ms"):
     return f"< {limit:g} {unit}: " + ("met" if value < limit else f"missed, {value / limit:.1f} times")
 
 
-class OwnCgroups(harness.Node):
-    """A node with a cgroup tree of its own, so that taking it down leaves other nodes of this machine alone."""
-
-    def options(self):
-        with open("/proc/mounts") as mounts:
-            tree = next((line.split()[1] for line in mounts if line.split()[2] == "cgroup2"), None)
-        return [*super().options(), *(["--cgroup-root", f"{tree}/swiftlet-{self.prefix}"] if tree else [])]
-
-
 class BenchNode:
     """A node of its own for the time of a `with`, with the test image in its store. Its folder goes with it."""
 
@@ -71,7 +62,7 @@ class BenchNode:
                 raise Skipped(f"no {BIN}/{program}: build it (make build), or say where it is with SWIFTLET_BIN")
         if not shutil.which("kubectl"):
             raise Skipped("no kubectl")
-        self.node = OwnCgroups(index=8)
+        self.node = harness.Node(index=8)
         try:
             self.started = self.node.start()
             self.node.image()

@@ -100,7 +100,9 @@ class Node:
         self.extra = []
 
     def options(self):
-        return ["--data-dir", self.data, "--run-dir", self.run]
+        """Paths of its own, a cgroup tree among them, so that taking it down leaves other nodes of this machine alone."""
+        tree = next((l.split()[1] for l in open("/proc/mounts") if l.split()[2] == "cgroup2"), None)
+        return ["--data-dir", self.data, "--run-dir", self.run, *(["--cgroup-root", f"{tree}/swiftlet-{self.prefix}"] if tree else [])]
 
     def up_command(self):
         return [f"{BIN}/swiftlet", "up", *self.options(), "--log-dir", self.logs, "--listen", f"127.0.0.1:{self.port}",

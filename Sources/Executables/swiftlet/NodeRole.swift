@@ -82,7 +82,7 @@ struct NodeRole {
       nodeName: nodeName, addresses: [nodeAddress], version: APIServer.version["gitVersion"].string ?? "", dataDirectory: paths.data,
       logDirectory: FilePath(paths.logDirectory), staticPodDirectory: options.staticPodDirectory.map { FilePath($0) },
       port: options.kubeletPort, clusterDNS: options.clusterDNS.map { [$0] } ?? [], clusterDomain: options.clusterDomain,
-      maxPods: options.maxPods, missingControllers: missing)
+      maxPods: options.maxPods, podPidsLimit: options.podPidsLimit, missingControllers: missing)
   }
 
   private func makeVolumes(_ configuration: KubeletConfiguration, _ agent: NodeAgent) -> (any PodVolumes, any PodEnvironments) {

@@ -62,6 +62,9 @@ struct NodeOptions: ParsableArguments {
   @Option(name: .customLong("max-pods"), help: "How many pods this node takes.")
   var maxPods = 110
 
+  @Option(name: .customLong("pod-pids-limit"), help: "How many processes a pod may have; no limit by default.")
+  var podPidsLimit: Int64?
+
   @Option(name: .customLong("cgroup-root"), help: "The cgroup v2 directory under which pods' cgroups are made.")
   var cgroupRoot: String?
 

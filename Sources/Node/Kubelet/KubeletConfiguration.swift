@@ -21,6 +21,8 @@ package struct KubeletConfiguration: Sendable {
   package var clusterDNS: [String]
   package var clusterDomain: String
   package var maxPods: Int
+  /// Processes that all containers of a pod may have together; nil: as many as the node takes.
+  package var podPidsLimit: Int64?
   package var nodeLabels: [String: String]
   /// Taints a new node starts with, as in `spec.taints`.
   package var taints: [JSON]
@@ -34,7 +36,7 @@ package struct KubeletConfiguration: Sendable {
   package init(
     nodeName: String, addresses: [String], version: String, dataDirectory: FilePath, logDirectory: FilePath = "/var/log/pods",
     staticPodDirectory: FilePath? = nil, port: Int = 10250, clusterDNS: [String] = [], clusterDomain: String = "cluster.local",
-    maxPods: Int = 110, nodeLabels: [String: String] = [:], taints: [JSON] = [], missingControllers: [String] = [],
+    maxPods: Int = 110, podPidsLimit: Int64? = nil, nodeLabels: [String: String] = [:], taints: [JSON] = [], missingControllers: [String] = [],
     defaultPodCIDR: String = "10.244.0.0/24", allowedUnsafeSysctls: [String] = []
   ) {
     self.nodeName = nodeName
@@ -47,6 +49,7 @@ package struct KubeletConfiguration: Sendable {
     self.clusterDNS = clusterDNS
     self.clusterDomain = clusterDomain
     self.maxPods = maxPods
+    self.podPidsLimit = podPidsLimit
     self.nodeLabels = nodeLabels
     self.taints = taints
     self.missingControllers = missingControllers

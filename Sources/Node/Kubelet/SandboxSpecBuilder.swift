@@ -22,7 +22,9 @@ func sandboxSpec(for pod: Pod, attempt: Int, services: PodServices) throws -> Sa
     guard let name = sysctl["name"].string, let value = sysctl["value"].string else { continue }
     spec.sysctls[name] = value
   }
-  spec.podResources = ResourceLimits(CgroupValues(pod: pod, nodeMemoryBytes: services.memoryBytes))
+  var values = CgroupValues(pod: pod, nodeMemoryBytes: services.memoryBytes)
+  values.pidsMax = services.configuration.podPidsLimit
+  spec.podResources = ResourceLimits(values)
   // An agent that is started anew finds here what it needs to go on before any API server answers.
   var stored = pod.json
   stored["metadata"]["managedFields"] = .null
