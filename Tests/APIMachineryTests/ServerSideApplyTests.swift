@@ -125,11 +125,13 @@ import Testing
 
   @Test func givingAFieldUpLeavesItWithTheOther() throws {
     let one = try apply(O.deployment(replicas: 3), to: nil, by: "one")
-    let two = try O.update(one, {
-      var new = one
-      new["spec"]["replicas"] = 8
-      return new
-    }(), by: "hpa", at: O.t1)
+    let two = try O.update(
+      one,
+      {
+        var new = one
+        new["spec"]["replicas"] = 8
+        return new
+      }(), by: "hpa", at: O.t1)
     let without = try apply(O.deployment(replicas: nil), to: two, by: "one", at: O.t2)
     #expect(without["spec"]["replicas"] == 8)
     #expect(O.fields(without, "hpa") == ["f:spec": ["f:replicas": [:]]])

@@ -31,14 +31,18 @@ import Testing
   }
 
   @Test func document() throws {
-    let pod = try json(#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","creationTimestamp":"2026-01-10T23:59:55Z"},"status":{"phase":"Failed"}}"#)
+    let pod = try json(
+      #"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","creationTimestamp":"2026-01-10T23:59:55Z"},"status":{"phase":"Failed"}}"#)
     let result = table(
       resource: try resource("", "pods"), objects: [pod], now: Self.now, listMetadata: ["resourceVersion": "12"])
     #expect(result["kind"] == "Table")
     #expect(result["apiVersion"] == "meta.k8s.io/v1")
     #expect(result["metadata"] == ["resourceVersion": "12"])
     let columns = result["columnDefinitions"].array ?? []
-    #expect(columns.map { $0["name"].string } == ["Name", "Ready", "Status", "Restarts", "Age", "IP", "Node", "Nominated Node", "Readiness Gates"])
+    #expect(
+      columns.map { $0["name"].string } == [
+        "Name", "Ready", "Status", "Restarts", "Age", "IP", "Node", "Nominated Node", "Readiness Gates",
+      ])
     #expect(columns.map { $0["priority"].int } == [0, 0, 0, 0, 0, 1, 1, 1, 1])
     #expect(columns[0]["format"] == "name")
     let row = result["rows"][0]
@@ -103,7 +107,8 @@ import Testing
         #"{"phase":"Pending","containerStatuses":[{"name":"a","state":{"waiting":{"reason":"ErrImagePull"}}},{"name":"b","state":{"waiting":{"reason":"ContainerCreating"}}}]}"#,
       cells: ["0/2", "ErrImagePull", "0"]),
     PodExample(
-      what: "ended by a signal", status: #"{"phase":"Failed","containerStatuses":[{"name":"a","state":{"terminated":{"signal":9,"exitCode":137}}}]}"#,
+      what: "ended by a signal",
+      status: #"{"phase":"Failed","containerStatuses":[{"name":"a","state":{"terminated":{"signal":9,"exitCode":137}}}]}"#,
       cells: ["0/1", "Signal:9", "0"]),
     PodExample(
       what: "ended with a code", status: #"{"phase":"Failed","containerStatuses":[{"name":"a","state":{"terminated":{"exitCode":3}}}]}"#,
@@ -203,16 +208,19 @@ import Testing
         #"{"metadata":{"name":"e"},"regarding":{"kind":"Node","name":"n"},"type":"Warning","reason":"R","note":"m","reportingController":"c","reportingInstance":"i","eventTime":"2026-01-10T23:59:50.000000Z","series":{"count":7,"lastObservedTime":"2026-01-10T23:59:55.000000Z"}}"#,
       cells: ["5s", "Warning", "R", "node/n", "", "c, i", "m", "10s", 7, "e"]),
     Example(group: "", plural: "namespaces", object: "{\(meta),\"status\":{\"phase\":\"Active\"}}", cells: ["x", "Active", "24h"]),
-    Example(group: "", plural: "configmaps", object: "{\(meta),\"data\":{\"a\":\"\"},\"binaryData\":{\"b\":\"\"}}", cells: ["x", 2, "24h"]),
+    Example(
+      group: "", plural: "configmaps", object: "{\(meta),\"data\":{\"a\":\"\"},\"binaryData\":{\"b\":\"\"}}", cells: ["x", 2, "24h"]),
     Example(group: "", plural: "secrets", object: "{\(meta),\"type\":\"Opaque\"}", cells: ["x", "Opaque", 0, "24h"]),
     Example(
       group: "", plural: "resourcequotas",
-      object: "{\(meta),\"status\":{\"hard\":{\"pods\":\"4\",\"limits.cpu\":\"2\",\"cpu\":\"1\"},\"used\":{\"pods\":\"1\",\"cpu\":\"500m\",\"limits.cpu\":\"0\"}}}",
+      object:
+        "{\(meta),\"status\":{\"hard\":{\"pods\":\"4\",\"limits.cpu\":\"2\",\"cpu\":\"1\"},\"used\":{\"pods\":\"1\",\"cpu\":\"500m\",\"limits.cpu\":\"0\"}}}",
       cells: ["x", "cpu: 500m/1, pods: 1/4", "limits.cpu: 0/2", "24h"]),
     Example(group: "", plural: "limitranges", object: "{\(meta)}", cells: ["x", "2026-01-10T00:00:00Z"]),
   ]
 
-  static let template = #""template":{"spec":{"nodeSelector":{"b":"2","a":"1"},"containers":[{"name":"a","image":"i"},{"name":"b","image":"j"}]}}"#
+  static let template =
+    #""template":{"spec":{"nodeSelector":{"b":"2","a":"1"},"containers":[{"name":"a","image":"i"},{"name":"b","image":"j"}]}}"#
 
   static let workloads: [Example] = [
     Example(
@@ -221,27 +229,35 @@ import Testing
         "{\(meta),\"spec\":{\"replicas\":3,\"selector\":{\"matchLabels\":{\"app\":\"w\"},\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"In\",\"values\":[\"2\",\"1\"]},{\"key\":\"z\",\"operator\":\"DoesNotExist\"}]},\(template)},\"status\":{\"readyReplicas\":2,\"updatedReplicas\":1,\"availableReplicas\":2}}",
       cells: ["x", "2/3", 1, 2, "24h", "a,b", "i,j", "a in (1,2),app=w,!z"]),
     Example(
-      group: "apps", plural: "replicasets", object: "{\(meta),\"spec\":{\"replicas\":3,\(template)},\"status\":{\"replicas\":2,\"readyReplicas\":1}}",
+      group: "apps", plural: "replicasets",
+      object: "{\(meta),\"spec\":{\"replicas\":3,\(template)},\"status\":{\"replicas\":2,\"readyReplicas\":1}}",
       cells: ["x", 3, 2, 1, "24h", "a,b", "i,j", "<none>"]),
     Example(
       group: "apps", plural: "daemonsets",
-      object: "{\(meta),\"spec\":{\(template)},\"status\":{\"desiredNumberScheduled\":5,\"currentNumberScheduled\":4,\"numberReady\":3,\"updatedNumberScheduled\":2,\"numberAvailable\":1}}",
+      object:
+        "{\(meta),\"spec\":{\(template)},\"status\":{\"desiredNumberScheduled\":5,\"currentNumberScheduled\":4,\"numberReady\":3,\"updatedNumberScheduled\":2,\"numberAvailable\":1}}",
       cells: ["x", 5, 4, 3, 2, 1, "a=1,b=2", "24h", "a,b", "i,j", "<none>"]),
-    Example(group: "apps", plural: "statefulsets", object: "{\(meta),\"spec\":{\"replicas\":1,\(template)}}", cells: ["x", "0/1", "24h", "a,b", "i,j"]),
+    Example(
+      group: "apps", plural: "statefulsets", object: "{\(meta),\"spec\":{\"replicas\":1,\(template)}}",
+      cells: ["x", "0/1", "24h", "a,b", "i,j"]),
     Example(
       group: "apps", plural: "controllerrevisions",
-      object: #"{"metadata":{"name":"x","ownerReferences":[{"apiVersion":"apps/v1","kind":"StatefulSet","name":"s","controller":true}]},"revision":4}"#,
+      object:
+        #"{"metadata":{"name":"x","ownerReferences":[{"apiVersion":"apps/v1","kind":"StatefulSet","name":"s","controller":true}]},"revision":4}"#,
       cells: ["x", "statefulset.apps/s", 4, "<unknown>"]),
     Example(
       group: "batch", plural: "jobs",
-      object: "{\(meta),\"spec\":{\"completions\":3,\(template)},\"status\":{\"succeeded\":1,\"startTime\":\"2026-01-10T23:59:00Z\",\"completionTime\":\"2026-01-10T23:59:10Z\",\"conditions\":[{\"type\":\"Complete\",\"status\":\"True\"}]}}",
+      object:
+        "{\(meta),\"spec\":{\"completions\":3,\(template)},\"status\":{\"succeeded\":1,\"startTime\":\"2026-01-10T23:59:00Z\",\"completionTime\":\"2026-01-10T23:59:10Z\",\"conditions\":[{\"type\":\"Complete\",\"status\":\"True\"}]}}",
       cells: ["x", "Complete", "1/3", "10s", "24h", "a,b", "i,j", "<none>"]),
     Example(
-      group: "batch", plural: "jobs", object: "{\(meta),\"spec\":{\"parallelism\":2,\"selector\":{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"?\"}]}}}",
+      group: "batch", plural: "jobs",
+      object: "{\(meta),\"spec\":{\"parallelism\":2,\"selector\":{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"?\"}]}}}",
       cells: ["x", "Running", "0/1 of 2", "", "24h", "", "", "<error>"]),
     Example(
       group: "batch", plural: "cronjobs",
-      object: "{\(meta),\"spec\":{\"schedule\":\"* * * * *\",\"suspend\":false,\"jobTemplate\":{\"spec\":{\(template)}}},\"status\":{\"active\":[{}],\"lastScheduleTime\":\"2026-01-10T23:59:00Z\"}}",
+      object:
+        "{\(meta),\"spec\":{\"schedule\":\"* * * * *\",\"suspend\":false,\"jobTemplate\":{\"spec\":{\(template)}}},\"status\":{\"active\":[{}],\"lastScheduleTime\":\"2026-01-10T23:59:00Z\"}}",
       cells: ["x", "* * * * *", "<none>", "False", 1, "60s", "24h", "a,b", "i,j", "<none>"]),
     Example(
       group: "autoscaling", plural: "horizontalpodautoscalers", version: "v2",
@@ -253,11 +269,13 @@ import Testing
   static let network: [Example] = [
     Example(
       group: "", plural: "services",
-      object: "{\(meta),\"spec\":{\"type\":\"NodePort\",\"clusterIPs\":[\"10.96.0.1\"],\"ports\":[{\"port\":80,\"nodePort\":30080,\"protocol\":\"TCP\"},{\"port\":53,\"protocol\":\"UDP\"}],\"selector\":{\"b\":\"1\",\"a\":\"2\"}}}",
+      object:
+        "{\(meta),\"spec\":{\"type\":\"NodePort\",\"clusterIPs\":[\"10.96.0.1\"],\"ports\":[{\"port\":80,\"nodePort\":30080,\"protocol\":\"TCP\"},{\"port\":53,\"protocol\":\"UDP\"}],\"selector\":{\"b\":\"1\",\"a\":\"2\"}}}",
       cells: ["x", "NodePort", "10.96.0.1", "<none>", "80:30080/TCP,53/UDP", "24h", "a=2,b=1"]),
     Example(
       group: "", plural: "services",
-      object: "{\(meta),\"spec\":{\"type\":\"LoadBalancer\",\"clusterIPs\":[\"None\"],\"externalIPs\":[\"9.9.9.9\"]},\"status\":{\"loadBalancer\":{\"ingress\":[{\"ip\":\"2.2.2.2\"},{\"hostname\":\"a.b\"},{\"ip\":\"1.1.1.1\"}]}}}",
+      object:
+        "{\(meta),\"spec\":{\"type\":\"LoadBalancer\",\"clusterIPs\":[\"None\"],\"externalIPs\":[\"9.9.9.9\"]},\"status\":{\"loadBalancer\":{\"ingress\":[{\"ip\":\"2.2.2.2\"},{\"hostname\":\"a.b\"},{\"ip\":\"1.1.1.1\"}]}}}",
       cells: ["x", "LoadBalancer", "None", "1.1.1.1,2.2.2.2,a.b,9.9.9.9", "<none>", "24h", "<none>"]),
     Example(
       group: "", plural: "services", object: "{\(meta),\"spec\":{\"type\":\"ExternalName\",\"externalName\":\"a.b\"}}",
@@ -268,23 +286,29 @@ import Testing
       cells: ["x", "1.1.1.1:80,[::1]:80,1.1.1.1:81 + 1 more...", "24h"]),
     Example(
       group: "discovery.k8s.io", plural: "endpointslices",
-      object: "{\(meta),\"addressType\":\"IPv4\",\"ports\":[{\"port\":80},{\"name\":\"n\"},{}],\"endpoints\":[{\"addresses\":[\"1\"]},{\"addresses\":[\"2\",\"3\",\"4\"]}]}",
+      object:
+        "{\(meta),\"addressType\":\"IPv4\",\"ports\":[{\"port\":80},{\"name\":\"n\"},{}],\"endpoints\":[{\"addresses\":[\"1\"]},{\"addresses\":[\"2\",\"3\",\"4\"]}]}",
       cells: ["x", "IPv4", "80,n,*", "1,2,3 + 1 more...", "24h"]),
     Example(
       group: "networking.k8s.io", plural: "ingresses",
-      object: "{\(meta),\"spec\":{\"tls\":[{}],\"rules\":[{\"host\":\"a\"},{\"host\":\"b\"},{\"host\":\"c\"},{\"host\":\"d\"}]},\"status\":{\"loadBalancer\":{\"ingress\":[{\"ip\":\"1.1.1.1\"}]}}}",
+      object:
+        "{\(meta),\"spec\":{\"tls\":[{}],\"rules\":[{\"host\":\"a\"},{\"host\":\"b\"},{\"host\":\"c\"},{\"host\":\"d\"}]},\"status\":{\"loadBalancer\":{\"ingress\":[{\"ip\":\"1.1.1.1\"}]}}}",
       cells: ["x", "<none>", "a,b,c + 1 more...", "1.1.1.1", "80, 443", "24h"]),
     Example(
       group: "networking.k8s.io", plural: "ingressclasses",
-      object: #"{"metadata":{"name":"x","annotations":{"ingressclass.kubernetes.io/is-default-class":"true"}},"spec":{"controller":"c","parameters":{"kind":"K","apiGroup":"g","name":"n"}}}"#,
+      object:
+        #"{"metadata":{"name":"x","annotations":{"ingressclass.kubernetes.io/is-default-class":"true"}},"spec":{"controller":"c","parameters":{"kind":"K","apiGroup":"g","name":"n"}}}"#,
       cells: ["x (default)", "c", "K.g/n", "<unknown>"]),
-    Example(group: "networking.k8s.io", plural: "networkpolicies", object: "{\(meta),\"spec\":{\"podSelector\":{}}}", cells: ["x", "<none>", "24h"]),
+    Example(
+      group: "networking.k8s.io", plural: "networkpolicies", object: "{\(meta),\"spec\":{\"podSelector\":{}}}",
+      cells: ["x", "<none>", "24h"]),
   ]
 
   static let rest: [Example] = [
     Example(
       group: "", plural: "persistentvolumes",
-      object: "{\(meta),\"spec\":{\"capacity\":{\"storage\":\"1Gi\"},\"accessModes\":[\"ReadWriteMany\",\"ReadWriteOnce\"],\"persistentVolumeReclaimPolicy\":\"Retain\",\"claimRef\":{\"namespace\":\"n\",\"name\":\"c\"},\"storageClassName\":\"s\",\"volumeMode\":\"Filesystem\"},\"status\":{\"phase\":\"Bound\"}}",
+      object:
+        "{\(meta),\"spec\":{\"capacity\":{\"storage\":\"1Gi\"},\"accessModes\":[\"ReadWriteMany\",\"ReadWriteOnce\"],\"persistentVolumeReclaimPolicy\":\"Retain\",\"claimRef\":{\"namespace\":\"n\",\"name\":\"c\"},\"storageClassName\":\"s\",\"volumeMode\":\"Filesystem\"},\"status\":{\"phase\":\"Bound\"}}",
       cells: ["x", "1Gi", "RWO,RWX", "Retain", "Bound", "n/c", "s", "<unset>", "", "24h", "Filesystem"]),
     Example(
       group: "", plural: "persistentvolumeclaims",
@@ -296,19 +320,22 @@ import Testing
       cells: ["x (default)", "p", "Delete", "Immediate", false, "<unknown>"]),
     Example(
       group: "rbac.authorization.k8s.io", plural: "rolebindings",
-      object: "{\(meta),\"roleRef\":{\"kind\":\"Role\",\"name\":\"r\"},\"subjects\":[{\"kind\":\"User\",\"name\":\"u\"},{\"kind\":\"User\",\"name\":\"v\"},{\"kind\":\"ServiceAccount\",\"name\":\"s\",\"namespace\":\"n\"}]}",
+      object:
+        "{\(meta),\"roleRef\":{\"kind\":\"Role\",\"name\":\"r\"},\"subjects\":[{\"kind\":\"User\",\"name\":\"u\"},{\"kind\":\"User\",\"name\":\"v\"},{\"kind\":\"ServiceAccount\",\"name\":\"s\",\"namespace\":\"n\"}]}",
       cells: ["x", "Role/r", "24h", "u, v", "", "n/s"]),
     Example(
       group: "policy", plural: "poddisruptionbudgets", object: "{\(meta),\"spec\":{\"minAvailable\":2,\"maxUnavailable\":\"50%\"}}",
       cells: ["x", "2", "50%", 0, "24h"]),
     Example(
       group: "certificates.k8s.io", plural: "certificatesigningrequests",
-      object: "{\(meta),\"spec\":{\"signerName\":\"s\",\"username\":\"u\",\"expirationSeconds\":3600},\"status\":{\"certificate\":\"YQ==\",\"conditions\":[{\"type\":\"Approved\"}]}}",
+      object:
+        "{\(meta),\"spec\":{\"signerName\":\"s\",\"username\":\"u\",\"expirationSeconds\":3600},\"status\":{\"certificate\":\"YQ==\",\"conditions\":[{\"type\":\"Approved\"}]}}",
       cells: ["x", "24h", "s", "u", "60m", "Approved,Issued"]),
     Example(
       group: "scheduling.k8s.io", plural: "priorityclasses", object: "{\(meta),\"value\":-1,\"preemptionPolicy\":\"Never\"}",
       cells: ["x", -1, false, "24h", "Never"]),
-    Example(group: "coordination.k8s.io", plural: "leases", object: "{\(meta),\"spec\":{\"holderIdentity\":\"h\"}}", cells: ["x", "h", "24h"]),
+    Example(
+      group: "coordination.k8s.io", plural: "leases", object: "{\(meta),\"spec\":{\"holderIdentity\":\"h\"}}", cells: ["x", "h", "24h"]),
   ]
 
   @Test(arguments: nodesAndCore + workloads + network + rest) func rows(_ example: Example) throws {

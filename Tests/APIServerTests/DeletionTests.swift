@@ -13,7 +13,9 @@ private func pod(_ change: (inout JSON) -> Void = { _ in }) -> JSON {
 }
 
 private func marked(_ grace: Int) -> (inout JSON) -> Void {
-  { $0["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"; $0["metadata"]["deletionGracePeriodSeconds"] = JSON(grace) }
+  {
+    $0["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"; $0["metadata"]["deletionGracePeriodSeconds"] = JSON(grace)
+  }
 }
 
 @Suite struct DeletionTests {
@@ -38,7 +40,8 @@ private func marked(_ grace: Int) -> (inout JSON) -> Void {
   @Test func finalizersHold() {
     let held = pod { $0["metadata"]["finalizers"] = ["a/b"] }
     #expect(DeletionStep.decide(held, kind: "Pod", graceAsked: 0) == .mark(graceSeconds: 0))
-    #expect(DeletionStep.decide(["metadata": ["name": "c", "finalizers": ["a/b"]]], kind: "ConfigMap", graceAsked: nil) == .mark(graceSeconds: 0))
+    #expect(
+      DeletionStep.decide(["metadata": ["name": "c", "finalizers": ["a/b"]]], kind: "ConfigMap", graceAsked: nil) == .mark(graceSeconds: 0))
     #expect(DeletionStep.decide(["metadata": ["name": "c"]], kind: "ConfigMap", graceAsked: nil) == .remove)
   }
 

@@ -11,13 +11,15 @@ import Testing
     ResourceRequest(path: path.split(separator: "/").map(String.init), registry: .shared)
   }
 
-  @Test(arguments: [
-    ("/api/v1/pods", "pods", nil, nil, nil), ("/api/v1/namespaces/x/pods", "pods", "x", nil, nil),
-    ("/api/v1/namespaces/x/pods/y", "pods", "x", "y", nil), ("/api/v1/namespaces/x/pods/y/log", "pods", "x", "y", "log"),
-    ("/api/v1/namespaces", "namespaces", nil, nil, nil), ("/api/v1/namespaces/x", "namespaces", nil, "x", nil),
-    ("/api/v1/namespaces/x/finalize", "namespaces", nil, "x", "finalize"),
-    ("/apis/apps/v1/namespaces/x/deployments/d/scale", "deployments", "x", "d", "scale"), ("/api/v1/nodes/n/status", "nodes", nil, "n", "status"),
-  ] as [(String, String, String?, String?, String?)])
+  @Test(
+    arguments: [
+      ("/api/v1/pods", "pods", nil, nil, nil), ("/api/v1/namespaces/x/pods", "pods", "x", nil, nil),
+      ("/api/v1/namespaces/x/pods/y", "pods", "x", "y", nil), ("/api/v1/namespaces/x/pods/y/log", "pods", "x", "y", "log"),
+      ("/api/v1/namespaces", "namespaces", nil, nil, nil), ("/api/v1/namespaces/x", "namespaces", nil, "x", nil),
+      ("/api/v1/namespaces/x/finalize", "namespaces", nil, "x", "finalize"),
+      ("/apis/apps/v1/namespaces/x/deployments/d/scale", "deployments", "x", "d", "scale"),
+      ("/api/v1/nodes/n/status", "nodes", nil, "n", "status"),
+    ] as [(String, String, String?, String?, String?)])
   func known(_ path: String, _ plural: String, _ namespace: String?, _ name: String?, _ subresource: String?) {
     let request = parse(path)
     #expect(request?.resource.plural == plural)

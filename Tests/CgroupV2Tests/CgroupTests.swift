@@ -9,12 +9,13 @@ import Testing
 #endif
 
 @Suite struct HierarchyTests {
-  @Test(arguments: [
-    ("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", "/sys/fs/cgroup", false),
-    ("cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n", "/sys/fs/cgroup/unified", true),
-    ("cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n", nil, true),
-    ("proc /proc proc rw 0 0\n", nil, false),
-  ] as [(String, String?, Bool)])
+  @Test(
+    arguments: [
+      ("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", "/sys/fs/cgroup", false),
+      ("cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n", "/sys/fs/cgroup/unified", true),
+      ("cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n", nil, true),
+      ("proc /proc proc rw 0 0\n", nil, false),
+    ] as [(String, String?, Bool)])
   func readsMounts(mounts: String, point: String?, hasV1: Bool) {
     let parsed = CgroupHierarchy.parse(mounts: mounts)
     #expect(parsed.mountPoint?.string == point && parsed.hasV1 == hasV1)
@@ -33,9 +34,10 @@ import Testing
     limits.memoryMax = 1 << 30
     limits.memoryMin = 5
     limits.pidsMax = 100
-    #expect(limits.settings.map { "\($0.file)=\($0.value)" } == [
-      "memory.min=5", "memory.max=1073741824", "pids.max=100", "cpu.weight=10000", "cpu.max=1000 100000",
-    ])
+    #expect(
+      limits.settings.map { "\($0.file)=\($0.value)" } == [
+        "memory.min=5", "memory.max=1073741824", "pids.max=100", "cpu.weight=10000", "cpu.max=1000 100000",
+      ])
   }
 }
 

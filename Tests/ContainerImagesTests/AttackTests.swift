@@ -40,19 +40,21 @@ import Testing
   @Test func fileThroughALinkStaysInside() {
     let canary = scratch.appending("canary").string
     for target in [canary, "../canary", "/proc/self/cwd", "/proc/1/root", "a/../../canary"] {
-      _ = attack(tar {
-        $0.add("x", .symbolicLink, link: target)
-        $0.add("x/secret", data: [66])
-        $0.add("x/new", data: [66])
-      })
+      _ = attack(
+        tar {
+          $0.add("x", .symbolicLink, link: target)
+          $0.add("x/secret", data: [66])
+          $0.add("x/new", data: [66])
+        })
     }
     // An absolute link counts from the layer's root, as it will in the container.
     #expect(
-      attack(tar {
-        $0.add("real", .directory, mode: 0o755)
-        $0.add("y", .symbolicLink, link: "/real")
-        $0.add("y/f", data: [5])
-      }) == nil)
+      attack(
+        tar {
+          $0.add("real", .directory, mode: 0o755)
+          $0.add("y", .symbolicLink, link: "/real")
+          $0.add("y/f", data: [5])
+        }) == nil)
     #expect(readFile(fs.appending("real/f")) == [5])
   }
 
@@ -60,28 +62,33 @@ import Testing
   @Test func modesAreNotSetThroughLinks() {
     chmod(scratch.path.string, 0o700)
     let target = scratch.appending("canary").string
-    _ = attack(tar {
-      $0.add("a", .symbolicLink, link: target)
-      $0.add("a/.", .directory, mode: 0o7777, uid: 99, gid: 99)
-    })
-    _ = attack(tar {
-      $0.add("b", .symbolicLink, link: target + "/secret")
-      $0.add("b", .hardLink, link: target + "/secret", mode: 0o7777)
-    })
-    _ = attack(tar {
-      $0.add("c", .symbolicLink, link: "../canary/secret", mode: 0o7777, uid: 99)
-      $0.add("d", .hardLink, link: "c", mode: 0o7777, uid: 99)
-    })
+    _ = attack(
+      tar {
+        $0.add("a", .symbolicLink, link: target)
+        $0.add("a/.", .directory, mode: 0o7777, uid: 99, gid: 99)
+      })
+    _ = attack(
+      tar {
+        $0.add("b", .symbolicLink, link: target + "/secret")
+        $0.add("b", .hardLink, link: target + "/secret", mode: 0o7777)
+      })
+    _ = attack(
+      tar {
+        $0.add("c", .symbolicLink, link: "../canary/secret", mode: 0o7777, uid: 99)
+        $0.add("d", .hardLink, link: "c", mode: 0o7777, uid: 99)
+      })
   }
 
   /// CVE-2021-29136: the root is a directory and nothing else.
   @Test(arguments: [".", "./", "/", "", "./.", "a/.."])
   func theRootIsNotReplaced(_ name: String) {
-    for kind in [TarBuilder.Kind.symbolicLink, .file, .hardLink, .fifo, .character] where !(kind == .file && (name.hasSuffix("/") || name.isEmpty)) {
-      let code = attack(tar {
-        $0.add("a", .directory, mode: 0o755)
-        $0.add(name, kind, link: "../canary")
-      })
+    for kind in [TarBuilder.Kind.symbolicLink, .file, .hardLink, .fifo, .character]
+    where !(kind == .file && (name.hasSuffix("/") || name.isEmpty)) {
+      let code = attack(
+        tar {
+          $0.add("a", .directory, mode: 0o755)
+          $0.add(name, kind, link: "../canary")
+        })
       #expect(code == .unsafeEntry || code == .malformed, "\(name) \(kind)")
       #expect(FileType(fileStat(fs)!) == .directory)
     }
@@ -89,22 +96,24 @@ import Testing
 
   @Test(arguments: ["../canary/secret", "/canary/secret", "x/secret", "missing", ".", "dir", ".wh.z", "z"])
   func hardLinksStayInside(_ target: String) {
-    let code = attack(tar {
-      $0.add("dir", .directory, mode: 0o755)
-      $0.add("x", .symbolicLink, link: "../canary")
-      $0.add(".wh.z")
-      $0.add("stolen", .hardLink, link: target)
-    })
+    let code = attack(
+      tar {
+        $0.add("dir", .directory, mode: 0o755)
+        $0.add("x", .symbolicLink, link: "../canary")
+        $0.add(".wh.z")
+        $0.add("stolen", .hardLink, link: target)
+      })
     #expect(code == .unsafeEntry)
     #expect(fileStat(fs.appending("stolen")) == nil)
   }
 
   @Test func hardLinkToALinkIsTheLink() {
     #expect(
-      attack(tar {
-        $0.add("l", .symbolicLink, link: "../canary/secret")
-        $0.add("h", .hardLink, link: "l")
-      }) == nil)
+      attack(
+        tar {
+          $0.add("l", .symbolicLink, link: "../canary/secret")
+          $0.add("h", .hardLink, link: "l")
+        }) == nil)
     #expect(FileType(fileStat(fs.appending("h"))!) == .symbolicLink)
   }
 
@@ -114,18 +123,31 @@ import Testing
   @Test func opaqueMarkerMustBeAFile() {
     #expect(attack(tar { $0.add("a/.wh..wh..opq", .directory) }) == .unsafeEntry)
     #expect(attack(tar { $0.add("a/.wh..wh..opq", .symbolicLink, link: "../canary") }) == .unsafeEntry)
-    _ = attack(tar {
-      $0.add("q", .symbolicLink, link: "../canary")
-      $0.add("q/.wh..wh..opq")
-      $0.add("q/.wh.secret")
-    })
+    _ = attack(
+      tar {
+        $0.add("q", .symbolicLink, link: "../canary")
+        $0.add("q/.wh..wh..opq")
+        $0.add("q/.wh.secret")
+      })
     #expect(extendedAttribute(scratch.appending("canary"), "trusted.overlay.opaque") == nil)
   }
 
   @Test func parentsThatAreNoDirectories() {
-    #expect(attack(tar { $0.add("f"); $0.add("f/g") }) == .unsafeEntry)
-    #expect(attack(tar { $0.add("l", .symbolicLink, link: "nowhere"); $0.add("l/g") }) == .unsafeEntry)
-    #expect(attack(tar { $0.add("m", .symbolicLink, link: "m"); $0.add("m/g") }) == .unsafeEntry)
+    #expect(
+      attack(
+        tar {
+          $0.add("f"); $0.add("f/g")
+        }) == .unsafeEntry)
+    #expect(
+      attack(
+        tar {
+          $0.add("l", .symbolicLink, link: "nowhere"); $0.add("l/g")
+        }) == .unsafeEntry)
+    #expect(
+      attack(
+        tar {
+          $0.add("m", .symbolicLink, link: "m"); $0.add("m/g")
+        }) == .unsafeEntry)
     #expect(attack(tar { $0.add("o", uid: 1 << 40) }) == .unsafeEntry)
   }
 
@@ -133,7 +155,9 @@ import Testing
   @Test func randomArchivesStayInside() {
     var random = SplitMix(state: 7)
     let parts = ["a", "b", "..", ".", "x", "canary", "secret", ".wh.a", ".wh..wh..opq", "", "etc"]
-    func name() -> String { (0..<Int.random(in: 1...4, using: &random)).map { _ in parts.randomElement(using: &random)! }.joined(separator: "/") }
+    func name() -> String {
+      (0..<Int.random(in: 1...4, using: &random)).map { _ in parts.randomElement(using: &random)! }.joined(separator: "/")
+    }
     let kinds: [TarBuilder.Kind] = [.file, .hardLink, .symbolicLink, .directory, .fifo, .symbolicLink, .hardLink]
     var outcomes: [String: Int] = [:]
     for _ in 0..<300 {
@@ -182,7 +206,16 @@ import Testing
     #expect(attack(tar { $0.add(String(repeating: "a/", count: 2100)) }) == .limitExceeded)
     #expect(attack(tar { $0.add("x", pax: [("SCHILY.xattr.user.x", [UInt8](repeating: 1, count: 70_000))]) }) == .limitExceeded)
     // A file of 8 EiB that is all hole.
-    #expect(attack(tar { $0.add("hole", pax: [("GNU.sparse.major", Array("1".utf8)), ("GNU.sparse.minor", Array("0".utf8)), ("GNU.sparse.realsize", Array("9223372036854775807".utf8))]) }) != nil)
+    #expect(
+      attack(
+        tar {
+          $0.add(
+            "hole",
+            pax: [
+              ("GNU.sparse.major", Array("1".utf8)), ("GNU.sparse.minor", Array("0".utf8)),
+              ("GNU.sparse.realsize", Array("9223372036854775807".utf8)),
+            ])
+        }) != nil)
     #expect((fileStat(fs.appending("hole"))?.st_blocks ?? 0) < 100)
   }
 
@@ -203,7 +236,9 @@ import Testing
 
   /// CVE-2021-20291: garbage ends with an error, soon.
   @Test func garbageEndsSoon() {
-    let plain = tar { $0.add("a", data: noise(5000, seed: 3)); $0.add("b", data: noise(5000, seed: 4)) }
+    let plain = tar {
+      $0.add("a", data: noise(5000, seed: 3)); $0.add("b", data: noise(5000, seed: 4))
+    }
     var random = SplitMix(state: 11)
     let start = ContinuousClock.now
     for (seed, stream) in [plain, gzip(plain), zstd(plain)].enumerated() {

@@ -15,7 +15,12 @@ import Testing
     #expect(system("rm -rf \(place) && mkdir -m 700 \(place)") == 0)
     defer { _ = system("rm -rf \(place)") }
     for i in 0..<4 {
-      let layers = [baseLayer, tar { $0.add("n\(i)", data: noise(600_000, seed: UInt64(i))); for j in 0..<200 { $0.add("d/f\(j)", data: [1]) } }]
+      let layers = [
+        baseLayer,
+        tar {
+          $0.add("n\(i)", data: noise(600_000, seed: UInt64(i))); for j in 0..<200 { $0.add("d/f\(j)", data: [1]) }
+        },
+      ]
       writeFile(TestImage(layers).dockerArchive(["app:\(i)"]), place.appending("\(i).tar"))
     }
     setenv("SWIFTLET_KILL_PLACE", place.string, 1)

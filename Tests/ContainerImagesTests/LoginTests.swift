@@ -7,10 +7,12 @@ import Testing
   @Test func pullSecrets() throws {
     let auth = base64Encoded(Array("joe:pa:ss".utf8))
     let modern = try RegistryCredential.parse(
-      pullSecret: Array("{\"auths\":{\"reg.example\":{\"auth\":\"\(auth)\"},\"b.example\":{\"username\":\"u\",\"password\":\"p\"},\"empty\":{}}}".utf8))
+      pullSecret: Array(
+        "{\"auths\":{\"reg.example\":{\"auth\":\"\(auth)\"},\"b.example\":{\"username\":\"u\",\"password\":\"p\"},\"empty\":{}}}".utf8))
     #expect(modern.map(\.pattern) == ["reg.example", "b.example"])
     #expect(modern[0].username == "joe" && modern[0].password == "pa:ss")
-    let old = try RegistryCredential.parse(pullSecret: Array("{\"https://index.docker.io/v1/\":{\"auth\":\"\(auth)\",\"email\":\"x\"}}".utf8))
+    let old = try RegistryCredential.parse(
+      pullSecret: Array("{\"https://index.docker.io/v1/\":{\"auth\":\"\(auth)\",\"email\":\"x\"}}".utf8))
     #expect(old.count == 1)
     for bad in ["", "[]", "{\"auths\":[]}", "nonsense"] {
       #expect(throws: ImageError.self) { try RegistryCredential.parse(pullSecret: Array(bad.utf8)) }
@@ -56,13 +58,17 @@ import Testing
     #expect(
       AuthChallenge.parse(["Bearer realm=\"https://auth.x/token\",service=\"reg x\",scope=\"repository:a/b:pull,push\""])
         == [.bearer(realm: "https://auth.x/token", service: "reg x", scope: "repository:a/b:pull,push")])
-    #expect(AuthChallenge.parse(["Basic realm=\"x\", Bearer realm=\"https://y\""]) == [.basic, .bearer(realm: "https://y", service: "", scope: "")])
+    #expect(
+      AuthChallenge.parse(["Basic realm=\"x\", Bearer realm=\"https://y\""]) == [
+        .basic, .bearer(realm: "https://y", service: "", scope: ""),
+      ])
     #expect(AuthChallenge.parse(["", "Negotiate", "Bearer", "=\"", "Digest a=\"b\\\"c\""]).isEmpty)
   }
 
   /// CVE-2020-15157, CVE-2019-10214: who may see a login.
   @Test(arguments: [
-    ("https://auth.docker.io/token", "https://registry-1.docker.io", true), ("https://reg.example.io/token", "https://reg.example.io", true),
+    ("https://auth.docker.io/token", "https://registry-1.docker.io", true),
+    ("https://reg.example.io/token", "https://reg.example.io", true),
     ("https://gitlab.com/jwt/auth", "https://registry.gitlab.com", true), ("https://evil.org/token", "https://reg.example.io", false),
     ("http://reg.example.io/token", "https://reg.example.io", false), ("http://127.0.0.1:5001/t", "http://127.0.0.1:5000", false),
     ("http://127.0.0.1:5000/t", "http://127.0.0.1:5000", true), ("https://evil.co.uk/t", "https://reg.co.uk", false),
@@ -81,7 +87,9 @@ import Testing
     #expect(base.resolving("//c.d/z")?.text == "https://c.d/z")
     #expect(base.resolving("w")?.text == "https://a.b:444/v2/x/blobs/w")
     #expect(base.resolving("http://c.d")?.text == "http://c.d/")
-    #expect(isLoopback("127.0.0.1:5000") && isLoopback("localhost") && isLoopback("[::1]:5") && !isLoopback("127.0.0.1.evil.org") && !isLoopback("10.0.0.1"))
+    #expect(
+      isLoopback("127.0.0.1:5000") && isLoopback("localhost") && isLoopback("[::1]:5") && !isLoopback("127.0.0.1.evil.org")
+        && !isLoopback("10.0.0.1"))
   }
 
   @Test func downloadsHaveBoundedPatience() {

@@ -115,11 +115,19 @@ import Testing
         for value in hostile {
           var changed = document
           changed[key] = value
-          if isConfig { _ = try? OCIImageConfig.parse(changed.serialized()) } else { _ = try? ManifestDocument.parse(changed.serialized(), contentType: nil) }
+          if isConfig {
+            _ = try? OCIImageConfig.parse(changed.serialized())
+          } else {
+            _ = try? ManifestDocument.parse(changed.serialized(), contentType: nil)
+          }
           for inner in document[key].object?.keys ?? [] {
             var deep = document
             deep[key][inner] = value
-            if isConfig { _ = try? OCIImageConfig.parse(deep.serialized()) } else { _ = try? ManifestDocument.parse(deep.serialized(), contentType: nil) }
+            if isConfig {
+              _ = try? OCIImageConfig.parse(deep.serialized())
+            } else {
+              _ = try? ManifestDocument.parse(deep.serialized(), contentType: nil)
+            }
           }
         }
       }

@@ -39,7 +39,9 @@ import Testing
     #expect(readFile(record.layers[1].appending("etc/name")) == [UInt8(ascii: "x")])
     let before = server.requests.count
     _ = try await store.pull("\(server.host)/team/app:v1")
-    #expect(server.requests[before...].allSatisfy { !$0.path.contains(sha256(image.layers[0].stream).hex) }, "layers that are here come no second time")
+    #expect(
+      server.requests[before...].allSatisfy { !$0.path.contains(sha256(image.layers[0].stream).hex) },
+      "layers that are here come no second time")
     let byDigest = try await store.pull("\(server.host)/team/app@\(image.manifestDigest)")
     #expect(byDigest.id == record.id)
     #expect(children(directory.appending("tmp")).isEmpty)
@@ -57,8 +59,10 @@ import Testing
       (type, (["schemaVersion": 2, "mediaType": JSON(type), "manifests": .array(entries)] as JSON).serialized())
     }
     func nested(_ document: (type: String, bytes: [UInt8])) -> JSON {
-      ["mediaType": JSON(document.type), "digest": JSON(sha256(document.bytes).description), "size": JSON(document.bytes.count),
-       "platform": ["os": "linux", "architecture": JSON(Platform.host.architecture)]]
+      [
+        "mediaType": JSON(document.type), "digest": JSON(sha256(document.bytes).description), "size": JSON(document.bytes.count),
+        "platform": ["os": "linux", "architecture": JSON(Platform.host.architecture)],
+      ]
     }
     let good = index([entry(foreign, "s390x"), entry(image, Platform.host.architecture)])
     let two = index([nested(good)])
@@ -104,7 +108,8 @@ import Testing
     }
     let store = try await open { $0.retryMilliseconds = 5 }
     let expected: [(String, ImageError.Code)] = [
-      ("truncated", .truncated), ("longer", .tooLarge), ("changed", .digestMismatch), ("config", .digestMismatch), ("busy", .tooManyRequests),
+      ("truncated", .truncated), ("longer", .tooLarge), ("changed", .digestMismatch), ("config", .digestMismatch),
+      ("busy", .tooManyRequests),
       ("broken", .registry), ("denied", .unauthorized), ("nolayer", .notFound), ("type", .malformed), ("huge", .tooLarge),
     ]
     for (name, code) in expected {
@@ -138,13 +143,19 @@ import Testing
     let hex = sha256(layer).hex
     let cuts = Mutex(4)
     let server = try await fakeRegistry(["app:v": image], ranges: ranges) { request, answer in
-      guard request.path.hasSuffix(hex), cuts.withLock({ $0 -= 1; return $0 >= 0 }) else { return answer }
+      guard request.path.hasSuffix(hex),
+        cuts.withLock({
+          $0 -= 1; return $0 >= 0
+        })
+      else { return answer }
       var answer = answer
       answer.length = answer.body.count
       answer.body = Array(answer.body.prefix(ranges ? 500_000 : 2_000_000))
       return answer
     }
-    let store = try await open { $0.retryMilliseconds = 1; $0.tries = 6 }
+    let store = try await open {
+      $0.retryMilliseconds = 1; $0.tries = 6
+    }
     let record = try await store.pull("\(server.host)/app:v")
     #expect(readFile(record.layers[2].appending("opt/big")) == noise(3 << 20, seed: 8))
     let asked = server.requests.filter { $0.path.hasSuffix(hex) }.map { $0.header("Range") ?? "-" }
@@ -295,11 +306,12 @@ import Testing
   @Test func foreignURLsAreIgnored() async throws {
     let stranger = try await fakeRegistry(["app:v": image])
     var manifest = try JSON.parse(image.manifest)
-    manifest["layers"] = .array((manifest["layers"].array ?? []).map { layer in
-      var layer = layer
-      layer["urls"] = ["http://\(stranger.host)/layer"]
-      return layer
-    })
+    manifest["layers"] = .array(
+      (manifest["layers"].array ?? []).map { layer in
+        var layer = layer
+        layer["urls"] = ["http://\(stranger.host)/layer"]
+        return layer
+      })
     let server = try await fakeRegistry(["app:v": image], documents: ["f": (MediaType.ociManifest, manifest.serialized())])
     let store = try await open()
     _ = try await store.pull("\(server.host)/app:f")

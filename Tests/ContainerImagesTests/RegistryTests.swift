@@ -46,7 +46,8 @@ final class RealRegistry: Sendable {
       if let answer = try? await HTTPClient.shared.execute(request, timeout: .seconds(1)), answer.status.code == 401 { return }
       try await Task.sleep(for: .milliseconds(50))
     }
-    throw ImageError(.network, "docker-registry does not start: \(String(decoding: readFile(scratch.appending("log")) ?? [], as: UTF8.self))")
+    throw ImageError(
+      .network, "docker-registry does not start: \(String(decoding: readFile(scratch.appending("log")) ?? [], as: UTF8.self))")
   }
 
   deinit {

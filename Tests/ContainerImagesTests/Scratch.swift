@@ -128,7 +128,10 @@ struct TestImage {
 
   enum Compression: CaseIterable { case none, gzip, zstd }
 
-  init(_ tars: [[UInt8]], _ compression: Compression = .gzip, architecture: String = Platform.host.architecture, docker: Bool = false, tweak: String = "") {
+  init(
+    _ tars: [[UInt8]], _ compression: Compression = .gzip, architecture: String = Platform.host.architecture, docker: Bool = false,
+    tweak: String = ""
+  ) {
     layers = tars.map { tar in
       switch compression {
       case .none: (tar, tar, MediaType.ociLayer)

@@ -38,7 +38,9 @@ func smallLayer(_ text: String) -> [UInt8] { tar { $0.add("etc/name", data: Arra
     mkdir(scratch.appending("layout").string, 0o755)
     mkdir(scratch.appending("layout/blobs").string, 0o755)
     mkdir(scratch.appending("layout/blobs/sha256").string, 0o755)
-    for (file, bytes) in TestImage([baseLayer, smallLayer("four")], .gzip).layout("quay.io/app:four") { scratch.write(bytes, "layout/\(file)") }
+    for (file, bytes) in TestImage([baseLayer, smallLayer("four")], .gzip).layout("quay.io/app:four") {
+      scratch.write(bytes, "layout/\(file)")
+    }
 
     let one = try #require(try await store.importArchive(scratch.appending("docker.tar")).first)
     #expect(one.id == image.configDigest.description)
@@ -66,7 +68,8 @@ func smallLayer(_ text: String) -> [UInt8] { tar { $0.add("etc/name", data: Arra
   }
 
   @Test func theScriptMakesGoodImages() async throws {
-    let script = FilePath(#filePath).removingLastComponent().removingLastComponent().removingLastComponent().appending("scripts/make-test-image")
+    let script = FilePath(#filePath).removingLastComponent().removingLastComponent().removingLastComponent().appending(
+      "scripts/make-test-image")
     let store = try await open()
     for (i, options) in ["", "--format oci", "--format oci --gzip"].enumerated() {
       let file = scratch.appending("busybox\(i).tar")
@@ -190,7 +193,9 @@ func smallLayer(_ text: String) -> [UInt8] { tar { $0.add("etc/name", data: Arra
   /// A layer that holds tmp/x but says nothing about tmp leaves tmp as the layer below has it.
   @Test func undescribedDirectoriesKeepTheirMode() async throws {
     let store = try await open()
-    let careless = tar { $0.add("tmp/x", data: [1]); $0.add("bin/y", data: [2]); $0.add("opt/z/w", data: [3]) }
+    let careless = tar {
+      $0.add("tmp/x", data: [1]); $0.add("bin/y", data: [2]); $0.add("opt/z/w", data: [3])
+    }
     scratch.write(TestImage([baseLayer, careless]).dockerArchive(["app"]), "a.tar")
     let record = try await store.importArchive(scratch.appending("a.tar"))[0]
     #expect(record.layers.count == 3)
@@ -224,21 +229,28 @@ func smallLayer(_ text: String) -> [UInt8] { tar { $0.add("etc/name", data: Arra
     mkdir(scratch.appending("merged").string, 0o755)
     let lower = record.layers.reversed().map(\.string).joined(separator: ":")
     let merged = scratch.appending("merged")
-    let script = "mount -t overlay -o ro,nodev,lowerdir=\(lower) none \(merged) && cd \(merged) && find . -mindepth 1 -printf '%p %m %y\\n' | sort"
+    let script =
+      "mount -t overlay -o ro,nodev,lowerdir=\(lower) none \(merged) && cd \(merged) && find . -mindepth 1 -printf '%p %m %y\\n' | sort"
     #expect(system("unshare --mount sh -c \"\(script)\" > \(scratch.path)/listing") == 0)
     let listing = String(decoding: readFile(scratch.appending("listing"))!, as: UTF8.self).split(separator: "\n").map(String.init)
     #expect(
       listing == [
-        "./dir 755 d", "./dir/keep 644 f", "./hidden 755 d", "./hidden/new 644 f", "./tmp 1777 d", "./tmp/x 644 f", "./was-a-directory 644 f",
+        "./dir 755 d", "./dir/keep 644 f", "./hidden 755 d", "./hidden/new 644 f", "./tmp 1777 d", "./tmp/x 644 f",
+        "./was-a-directory 644 f",
       ])
   }
 
   @Test func repeatedAndOpaqueLayers() async throws {
     let store = try await open()
-    let opaque = tar { $0.add(".wh..wh..opq"); $0.add("only", data: [1]) }
+    let opaque = tar {
+      $0.add(".wh..wh..opq"); $0.add("only", data: [1])
+    }
     scratch.write(TestImage([baseLayer, smallLayer("a"), baseLayer]).dockerArchive(["app:twice"]), "a.tar")
     scratch.write(TestImage([baseLayer, opaque, smallLayer("a")]).dockerArchive(["app:opaque"]), "b.tar")
-    #expect(try await store.importArchive(scratch.appending("a.tar"))[0].layers.map(\.string).map { $0.contains(sha256(baseLayer).hex) } == [false, true])
+    #expect(
+      try await store.importArchive(scratch.appending("a.tar"))[0].layers.map(\.string).map { $0.contains(sha256(baseLayer).hex) } == [
+        false, true,
+      ])
     #expect(try await store.importArchive(scratch.appending("b.tar"))[0].layers.count == 2)
   }
 

@@ -13,7 +13,9 @@ struct TarBuilder {
     _ name: String, _ kind: Kind = .file, data: [UInt8] = [], link: String = "", mode: Int = 0o644, uid: Int = 0, gid: Int = 0,
     mtime: Int = 1_000_000, device: (Int, Int) = (0, 0), size: Int? = nil, pax: [(String, [UInt8])] = []
   ) {
-    add(raw: Array(name.utf8), kind, data: data, link: link, mode: mode, uid: uid, gid: gid, mtime: mtime, device: device, size: size, pax: pax)
+    add(
+      raw: Array(name.utf8), kind, data: data, link: link, mode: mode, uid: uid, gid: gid, mtime: mtime, device: device, size: size,
+      pax: pax)
   }
 
   mutating func add(

@@ -93,7 +93,9 @@ import Testing
       $0.add("f", .character, device: (0, 0))
     }
     let facts = try unpack(layer, into: scratch)
-    func isWhiteout(_ name: String) -> Bool { fileStat(fs.appending(name)).map { FileType($0) == .characterDevice && $0.st_rdev == 0 } ?? false }
+    func isWhiteout(_ name: String) -> Bool {
+      fileStat(fs.appending(name)).map { FileType($0) == .characterDevice && $0.st_rdev == 0 } ?? false
+    }
     func isOpaque(_ name: String) -> Bool { extendedAttribute(fs.appending(name), "trusted.overlay.opaque") == [UInt8(ascii: "y")] }
     #expect(isWhiteout("a/gone") && isWhiteout("f"))
     #expect(isOpaque("b") && readFile(fs.appending("b/new")) == [1])

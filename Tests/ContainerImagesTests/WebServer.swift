@@ -1,7 +1,7 @@
-import OCISpec
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import OCISpec
 import Synchronization
 
 @testable import ContainerImages
@@ -117,7 +117,8 @@ func fakeRegistry(
       let reference = parts.last!
       if parts[parts.count - 2] == "manifests" {
         if let document = documents[reference] { return .init(headers: [("Content-Type", document.type)], body: document.bytes) }
-        guard let image = images["\(name):\(reference)"] ?? images.values.first(where: { $0.manifestDigest.description == reference }) else {
+        guard let image = images["\(name):\(reference)"] ?? images.values.first(where: { $0.manifestDigest.description == reference })
+        else {
           return missing()
         }
         return .init(headers: [("Content-Type", MediaType.ociManifest)], body: image.manifest)

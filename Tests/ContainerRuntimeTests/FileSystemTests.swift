@@ -29,7 +29,10 @@ struct FileSystemTests {
       }
       #expect(text.contains("/proc/self/fd\npts/ptmx\n\(zeros)0\n"), "\(text)")
       #expect(!text.contains("written"))
-      for mount in ["proc /proc proc rw,nosuid,nodev,noexec", "sysfs /sys sysfs ro,nosuid,nodev,noexec", "devpts /dev/pts devpts", "mqueue /dev/mqueue mqueue"] {
+      for mount in [
+        "proc /proc proc rw,nosuid,nodev,noexec", "sysfs /sys sysfs ro,nosuid,nodev,noexec", "devpts /dev/pts devpts",
+        "mqueue /dev/mqueue mqueue",
+      ] {
         #expect(text.contains(mount), "\(mount) in \(text)")
       }
       if machine.cgroupRoot != nil { #expect(text.contains("cgroup2 ro,nosuid,nodev,noexec")) }
@@ -46,7 +49,9 @@ struct FileSystemTests {
       chmod(volume.string, 0o777)
       let file = machine.folder.appending("hosts")
       try write("127.0.0.1 localhost\n", file)
-      let result = try await machine.sh("touch /x && echo rootfs; touch /rw/new && echo rw; touch /ro/new2 && echo ro; touch /dir/tmpfs/y && echo tmpfs; cat /etc/hosts; stat -f -c %b /dir/tmpfs") {
+      let result = try await machine.sh(
+        "touch /x && echo rootfs; touch /rw/new && echo rw; touch /ro/new2 && echo ro; touch /dir/tmpfs/y && echo tmpfs; cat /etc/hosts; stat -f -c %b /dir/tmpfs"
+      ) {
         $0.readOnlyRootfs = true
         $0.mounts = [
           ContainerMount(source: .bind(volume, readOnly: false, propagation: .private), target: "/rw", isDirectory: true),
@@ -140,7 +145,8 @@ struct FileSystemTests {
     try await Machine.with { machine in
       try #require(machine.cgroupRoot != nil)
       _ = try await machine.sandbox()
-      let script = "mknod /tmp/mem c 1 1; mknod /tmp/disk b 254 0; head -c 1 /tmp/mem >/dev/null && echo mem; head -c 1 /tmp/disk > /dev/null && echo disk; head -c 1 /dev/zero | wc -c"
+      let script =
+        "mknod /tmp/mem c 1 1; mknod /tmp/disk b 254 0; head -c 1 /tmp/mem >/dev/null && echo mem; head -c 1 /tmp/disk > /dev/null && echo disk; head -c 1 /dev/zero | wc -c"
       let result = try await machine.sh(script) { $0.capabilities.append("MKNOD") }
       #expect(result.output == "1\n", "\(result.output)\(result.errors)")
     }

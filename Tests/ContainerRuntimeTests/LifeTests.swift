@@ -53,7 +53,9 @@ struct LifeTests {
       #expect(states[ended.id]?.phase == .exited && states[ended.id]?.exitCode == 4)
 
       // Everything goes on: entering, starting, ending.
-      #expect(try await machine.runtime.run(["/bin/echo", "hi"], container: lives.id, in: "pod-uid-1", outputMax: 100).output == Array("hi\n".utf8))
+      #expect(
+        try await machine.runtime.run(["/bin/echo", "hi"], container: lives.id, in: "pod-uid-1", outputMax: 100).output
+          == Array("hi\n".utf8))
       #expect(try await machine.run(["/bin/true"]).state.exitCode == 0)
       try await machine.runtime.signalContainer(lives.id, in: "pod-uid-1", signal: SIGKILL)
       #expect(try await machine.exit(of: lives.id).exitCode == 137)
@@ -98,7 +100,10 @@ struct LifeTests {
         let text = try await machine.sh("ps").output
         return text.contains("sleep 1111") && text.contains("sleep 2222") ? text : nil
       }
-      #expect(seen.split(separator: "\n").contains { $0.split(separator: " ").first == "1" && $0.contains("pause") || $0.contains("swiftlet-pod") }, "\(seen)")
+      #expect(
+        seen.split(separator: "\n").contains {
+          $0.split(separator: " ").first == "1" && $0.contains("pause") || $0.contains("swiftlet-pod")
+        }, "\(seen)")
       try await machine.runtime.signalContainer(first.id, in: "pod-uid-1", signal: SIGKILL)
       #expect(try await machine.exit(of: first.id).exitCode == 137)
       if machine.cgroupRoot != nil {
@@ -111,7 +116,9 @@ struct LifeTests {
   @Test func namespacesOfThePod() async throws {
     try await Machine.with { machine in
       let state = try await machine.sandbox { $0.sysctls = ["net.ipv4.ip_unprivileged_port_start": "80", "kernel.shm_rmid_forced": "1"] }
-      let text = try await machine.sh("cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shm_rmid_forced; touch /dev/shm/here; ls /sys/class/net").output
+      let text = try await machine.sh(
+        "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shm_rmid_forced; touch /dev/shm/here; ls /sys/class/net"
+      ).output
       #expect(text == "80\n1\nlo\n")
       // Containers of one pod share network, IPC and /dev/shm.
       #expect(try await machine.sh("ls /dev/shm").output == "here\n")
@@ -123,7 +130,9 @@ struct LifeTests {
       _ = consume namespace
       #expect(ours.st_ino != theirs.st_ino)
       _ = state
-      for (name, value) in [("kernel.core_pattern", "x"), ("net.ipv4.x", "1\n2"), ("net.../../kernel/core_pattern", "x"), ("kernel.shmmax+", "1")] {
+      for (name, value) in [
+        ("kernel.core_pattern", "x"), ("net.ipv4.x", "1\n2"), ("net.../../kernel/core_pattern", "x"), ("kernel.shmmax+", "1"),
+      ] {
         await #expect(throws: ContainerRuntimeError.self, "\(name)") { _ = try await machine.sandbox("bad") { $0.sysctls = [name: value] } }
       }
       await #expect(throws: ContainerRuntimeError.self) {

@@ -13,7 +13,9 @@ struct LogTests {
   @Test func recordsAndPartialLines() async throws {
     try await Machine.with { machine in
       _ = try await machine.sandbox()
-      let spec = machine.spec(["/bin/sh", "-c", "echo one; echo two >&2; head -c 40000 /dev/zero | sed s/./x/g | tr '\\0' x; echo; printf 'no end'"])
+      let spec = machine.spec([
+        "/bin/sh", "-c", "echo one; echo two >&2; head -c 40000 /dev/zero | sed s/./x/g | tr '\\0' x; echo; printf 'no end'",
+      ])
       _ = try await machine.runtime.startContainer(spec, in: "pod-uid-1")
       _ = try await machine.exit(of: spec.id)
       let lines = try Files.text(spec.logPath.string).split(separator: "\n").map(String.init)

@@ -60,7 +60,10 @@ final class Machine: Sendable {
     for name in ["bin", "etc", "tmp", "root"] { try Files.makeDirectories(root.appending(name), mode: 0o755) }
     chmod(root.string, 0o755)
     chmod(root.appending("tmp").string, 0o1777)
-    precondition(shell("cp /bin/busybox \(root)/bin/busybox && cd \(root)/bin && for a in sed tr tail sort sh true false cat echo id ls sleep env pwd stat mount touch kill ps head seq printf mkdir grep tty stty hostname umask readlink dd mknod unshare sync date wc test; do ln -sf busybox $a; done") == 0)
+    precondition(
+      shell(
+        "cp /bin/busybox \(root)/bin/busybox && cd \(root)/bin && for a in sed tr tail sort sh true false cat echo id ls sleep env pwd stat mount touch kill ps head seq printf mkdir grep tty stty hostname umask readlink dd mknod unshare sync date wc test; do ln -sf busybox $a; done"
+      ) == 0)
   }
 
   /// The agent dies and starts anew: another runtime over the same directories.
@@ -81,7 +84,8 @@ final class Machine: Sendable {
   }
 
   func sandbox(_ id: String = "pod-uid-1", _ change: (inout SandboxSpec) -> Void = { _ in }) async throws -> SandboxState {
-    var spec = SandboxSpec(id: id, podName: "web", namespace: "default", hostname: "web-0", qos: .burstable, logDirectory: folder.appending("log"))
+    var spec = SandboxSpec(
+      id: id, podName: "web", namespace: "default", hostname: "web-0", qos: .burstable, logDirectory: folder.appending("log"))
     spec.labels = ["pod": "kept"]
     change(&spec)
     return try await runtime.createSandbox(spec)
@@ -106,7 +110,9 @@ final class Machine: Sendable {
   }
 
   /// Starts, waits for the end, reads the log, removes.
-  func run(_ argv: [String], in sandbox: String = "pod-uid-1", keep: Bool = false, _ change: (inout ContainerSpec) -> Void = { _ in }) async throws -> Finished {
+  func run(_ argv: [String], in sandbox: String = "pod-uid-1", keep: Bool = false, _ change: (inout ContainerSpec) -> Void = { _ in })
+    async throws -> Finished
+  {
     let spec = spec(argv, change)
     _ = try await runtime.startContainer(spec, in: sandbox)
     let state = try await exit(of: spec.id, in: sandbox)

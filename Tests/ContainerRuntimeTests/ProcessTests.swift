@@ -48,7 +48,9 @@ struct ProcessTests {
       let directory = await failure(["/etc"])
       #expect(directory?.stage == "exec" && directory?.errno == .permissionDenied)
       let mount = await failure(["/bin/true"]) {
-        $0.mounts = [ContainerMount(source: .bind("/nonexistent/source", readOnly: false, propagation: .private), target: "/x", isDirectory: true)]
+        $0.mounts = [
+          ContainerMount(source: .bind("/nonexistent/source", readOnly: false, propagation: .private), target: "/x", isDirectory: true)
+        ]
       }
       #expect(mount?.stage == "mount" && mount?.errno == .noSuchFileOrDirectory)
       let cwd = await failure(["/bin/true"]) { $0.workingDirectory = "/proc/self/fd/7" }
@@ -107,7 +109,9 @@ struct ProcessTests {
       #expect(root["Seccomp"] == "2" && root["NoNewPrivs"] == "1" && root["oom"] == "500" && root["nofile"] == "100 200")
 
       let user = try await status { $0.uid = 1000 }
-      #expect(user["CapEff"] == hex(0) && user["CapPrm"] == hex(0) && user["CapBnd"] == nine && user["NoNewPrivs"] == "0" && user["Seccomp"] == "2")
+      #expect(
+        user["CapEff"] == hex(0) && user["CapPrm"] == hex(0) && user["CapBnd"] == nine && user["NoNewPrivs"] == "0"
+          && user["Seccomp"] == "2")
 
       let open = try await status {
         $0.seccomp = .unconfined
@@ -143,7 +147,10 @@ struct ProcessTests {
       }
       _ = try await machine.runtime.startContainer(spec, in: "pod-uid-1")
       let result = try await machine.runtime.run(
-        ["/bin/sh", "-c", "id -u; pwd; echo error >&2; grep -E 'Seccomp:|NoNewPrivs|CapBnd' /proc/self/status; ps | grep -c 'sleep 100'; cat /proc/self/cgroup /proc/1/cgroup; exit 3"],
+        [
+          "/bin/sh", "-c",
+          "id -u; pwd; echo error >&2; grep -E 'Seccomp:|NoNewPrivs|CapBnd' /proc/self/status; ps | grep -c 'sleep 100'; cat /proc/self/cgroup /proc/1/cgroup; exit 3",
+        ],
         container: spec.id, in: "pod-uid-1", outputMax: 10_000)
       let text = String(decoding: result.output, as: UTF8.self)
       #expect(result.exitCode == 3)

@@ -21,10 +21,13 @@ import Testing
     let certificates = try await Certificates.shared.value
     try await withServer(tls: try certificates.server(), handler: echo) { _, port in
       for (option, version) in [("--http1.1", "1"), ("--http2", "2")] {
-        let answer = try await run("/usr/bin/curl", [
-          "-sS", option, "--cacert", "\(certificates.directory)/ca.crt", "https://localhost:\(port)/a%20b/c?x=1+2&y=%26&z", "https://127.0.0.1:\(port)/2",
-          "-w", "%{http_code} %{http_version}\n",
-        ])
+        let answer = try await run(
+          "/usr/bin/curl",
+          [
+            "-sS", option, "--cacert", "\(certificates.directory)/ca.crt", "https://localhost:\(port)/a%20b/c?x=1+2&y=%26&z",
+            "https://127.0.0.1:\(port)/2",
+            "-w", "%{http_code} %{http_version}\n",
+          ])
         #expect(answer.output.hasPrefix("GET /a b/c x=1 2;y=&;z=\nhttp \(version)\nbody 0\ncertificate false\n200 \(version)"))
         #expect(answer.output.contains("GET /2 \n"))
       }
@@ -36,9 +39,13 @@ import Testing
     let dir = certificates.directory
     try await withServer(tls: try certificates.server(), handler: echo) { _, port in
       func curl(_ name: String, _ version: String) async throws -> String {
-        try await run("/usr/bin/curl", [
-          "-sS", version, "--cacert", "\(dir)/ca.crt", "--cert", "\(dir)/\(name).crt", "--key", "\(dir)/\(name).key", "https://localhost:\(port)/",
-        ]).output
+        try await run(
+          "/usr/bin/curl",
+          [
+            "-sS", version, "--cacert", "\(dir)/ca.crt", "--cert", "\(dir)/\(name).crt", "--key", "\(dir)/\(name).key",
+            "https://localhost:\(port)/",
+          ]
+        ).output
       }
       #expect(try await curl("alice", "--http1.1").contains("certificate true"))
       #expect(try await curl("alice", "--http2").contains("certificate true"))
@@ -52,12 +59,18 @@ import Testing
     let certificates = try await Certificates.shared.value
     let file = "\(certificates.directory)/big\(version)"
     try Data(repeating: 65, count: 2_000_000).write(to: URL(fileURLWithPath: file))
-    try await withServer(tls: try certificates.server(), configure: { $0.bodyBytesMax = { $0.uri == "/small" ? 1000 : 3_000_000 } }, handler: echo) {
+    try await withServer(
+      tls: try certificates.server(), configure: { $0.bodyBytesMax = { $0.uri == "/small" ? 1000 : 3_000_000 } }, handler: echo
+    ) {
       _, port in
       func post(_ path: String, _ extra: [String] = []) async throws -> String {
-        try await run("/usr/bin/curl", [
-          "-sS", version, "--cacert", "\(certificates.directory)/ca.crt", "--data-binary", "@\(file)", "-w", "%{http_code}", "https://localhost:\(port)\(path)",
-        ] + extra).output
+        try await run(
+          "/usr/bin/curl",
+          [
+            "-sS", version, "--cacert", "\(certificates.directory)/ca.crt", "--data-binary", "@\(file)", "-w", "%{http_code}",
+            "https://localhost:\(port)\(path)",
+          ] + extra
+        ).output
       }
       let big = try await post("/big")
       #expect(big.contains("body 2000000\n"))
@@ -69,7 +82,9 @@ import Testing
   @Test func connectionIsKeptAndPipelinedRequestsAreAnsweredInTurn() async throws {
     try await withServer(handler: echo) { _, port in
       let client = try await RawClient(port: port)
-      try await client.send("GET /1 HTTP/1.1\r\nHost: x\r\n\r\nPOST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /3 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+      try await client.send(
+        "GET /1 HTTP/1.1\r\nHost: x\r\n\r\nPOST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /3 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+      )
       let text = await client.received(until: nil)
       let paths = text.split(whereSeparator: \.isNewline).filter { $0.hasPrefix("GET /") || $0.hasPrefix("POST /") }
       #expect(paths == ["GET /1 ", "POST /2 ", "GET /3 "])
@@ -89,7 +104,8 @@ import Testing
   @Test func brokenRequestsAreRefused() async throws {
     try await withServer(handler: echo) { _, port in
       for (request, status) in [
-        ("NONSENSE\r\n\r\n", "400"), ("GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n", "400"), ("GET / HTTP/1.1\r\nA: \(String(repeating: "x", count: 70_000))\r\n\r\n", "431"),
+        ("NONSENSE\r\n\r\n", "400"), ("GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nA: \(String(repeating: "x", count: 70_000))\r\n\r\n", "431"),
       ] {
         let client = try await RawClient(port: port)
         try await client.send(request)
@@ -128,11 +144,12 @@ import Testing
     try await withServer(
       tls: try certificates.server(),
       handler: { request in
-        ServedResponse(body: .stream { writer in
-          for i in 0..<3 { try await writer.write(ByteBuffer(string: "line \(i)\n")) }
-          guard request.path == "/watch" else { return }
-          do { try await Task.sleep(for: .seconds(60)) } catch { cancelled.continuation.yield() }
-        })
+        ServedResponse(
+          body: .stream { writer in
+            for i in 0..<3 { try await writer.write(ByteBuffer(string: "line \(i)\n")) }
+            guard request.path == "/watch" else { return }
+            do { try await Task.sleep(for: .seconds(60)) } catch { cancelled.continuation.yield() }
+          })
       }
     ) { _, port in
       let curl = ["-sS", version, "--cacert", "\(certificates.directory)/ca.crt"]
@@ -147,13 +164,14 @@ import Testing
   @Test func aStreamWaitsForASlowReader() async throws {
     let written = Mutex(0)
     try await withServer(handler: { _ in
-      ServedResponse(body: .stream { writer in
-        let block = ByteBuffer(repeating: 65, count: 64 * 1024)
-        for _ in 0..<1000 {
-          try await writer.write(block)
-          written.withLock { $0 += block.readableBytes }
-        }
-      })
+      ServedResponse(
+        body: .stream { writer in
+          let block = ByteBuffer(repeating: 65, count: 64 * 1024)
+          for _ in 0..<1000 {
+            try await writer.write(block)
+            written.withLock { $0 += block.readableBytes }
+          }
+        })
     }) { _, port in
       let client = try await RawClient(port: port)
       try await client.channel.setOption(ChannelOptions.autoRead, value: false).get()
@@ -170,10 +188,11 @@ import Testing
 
   @Test func aFailedStreamIsSeenAsBroken() async throws {
     try await withServer(handler: { _ in
-      ServedResponse(body: .stream { writer in
-        try await writer.write(ByteBuffer(string: "half"))
-        throw ConnectionClosedError()
-      })
+      ServedResponse(
+        body: .stream { writer in
+          try await writer.write(ByteBuffer(string: "half"))
+          throw ConnectionClosedError()
+        })
     }) { _, port in
       let answer = try await run("/usr/bin/curl", ["-sS", "http://127.0.0.1:\(port)/"])
       #expect(answer.status == 18, "curl: transfer closed with outstanding read data remaining; got \(answer)")
@@ -210,7 +229,8 @@ import Testing
   @Test func unixSocketHasItsMode() async throws {
     let path = NSTemporaryDirectory() + "swiftlet-http-\(getpid()).sock"
     let server = HTTPServer(
-      configuration: HTTPServerConfiguration(address: .unix(path: path, mode: 0o600)), group: MultiThreadedEventLoopGroup.singleton, handler: echo)
+      configuration: HTTPServerConfiguration(address: .unix(path: path, mode: 0o600)), group: MultiThreadedEventLoopGroup.singleton,
+      handler: echo)
     try await server.start()
     let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
     #expect(mode == 0o600)

@@ -50,15 +50,19 @@ private let upgradeRequest = "POST /up HTTP/1.1\r\nHost: x\r\nConnection: Upgrad
   @Test func forwardedUpgradesJoinBothConnections() async throws {
     let certificates = try await Certificates.shared.value
     let tls = try certificates.client()
-    try await withServer(tls: try certificates.server(), handler: { request in
-      request.peerCertificateDER == nil ? .text(.unauthorized, "who?") : await shout(request)
-    }) { _, backPort in
+    try await withServer(
+      tls: try certificates.server(),
+      handler: { request in
+        request.peerCertificateDER == nil ? .text(.unauthorized, "who?") : await shout(request)
+      }
+    ) { _, backPort in
       let target = UpgradeTarget(host: "127.0.0.1", port: backPort, tls: tls)
       try await withServer(handler: { request in
         do {
           var headers: HTTPHeaders = ["Connection": "Upgrade"]
           for value in request.headers["upgrade"] { headers.add(name: "Upgrade", value: value) }
-          return try await forwardUpgrade(method: request.method, uri: "/x" + request.uri, headers: headers, to: target, eventLoop: request.eventLoop!)
+          return try await forwardUpgrade(
+            method: request.method, uri: "/x" + request.uri, headers: headers, to: target, eventLoop: request.eventLoop!)
         } catch { return .text(.badGateway, "\(error)") }
       }) { _, port in
         let client = try await RawClient(port: port)
@@ -82,7 +86,8 @@ private let upgradeRequest = "POST /up HTTP/1.1\r\nHost: x\r\nConnection: Upgrad
     let loop = MultiThreadedEventLoopGroup.singleton.next()
     await #expect(throws: UpgradeForwardingError.self) {
       _ = try await forwardUpgrade(
-        method: .POST, uri: "/", headers: ["Connection": "Upgrade", "Upgrade": "x"], to: UpgradeTarget(host: "127.0.0.1", port: 1, tls: nil), eventLoop: loop)
+        method: .POST, uri: "/", headers: ["Connection": "Upgrade", "Upgrade": "x"],
+        to: UpgradeTarget(host: "127.0.0.1", port: 1, tls: nil), eventLoop: loop)
     }
   }
 
@@ -92,7 +97,8 @@ private let upgradeRequest = "POST /up HTTP/1.1\r\nHost: x\r\nConnection: Upgrad
     try await withServer(tls: try certificates.server(), handler: shout) { _, port in
       await #expect(throws: UpgradeForwardingError.self) {
         _ = try await forwardUpgrade(
-          method: .POST, uri: "/", headers: ["Connection": "Upgrade", "Upgrade": "shout"], to: UpgradeTarget(host: "127.0.0.1", port: port, tls: tls),
+          method: .POST, uri: "/", headers: ["Connection": "Upgrade", "Upgrade": "shout"],
+          to: UpgradeTarget(host: "127.0.0.1", port: port, tls: tls),
           eventLoop: MultiThreadedEventLoopGroup.singleton.next())
       }
     }
@@ -119,7 +125,8 @@ private let upgradeRequest = "POST /up HTTP/1.1\r\nHost: x\r\nConnection: Upgrad
     }) { _, backPort in
       try await withServer(handler: { request in
         (try? await forwardUpgrade(
-          method: .POST, uri: "/", headers: ["Connection": "Upgrade", "Upgrade": "shout"], to: UpgradeTarget(host: "127.0.0.1", port: backPort, tls: nil),
+          method: .POST, uri: "/", headers: ["Connection": "Upgrade", "Upgrade": "shout"],
+          to: UpgradeTarget(host: "127.0.0.1", port: backPort, tls: nil),
           eventLoop: request.eventLoop!)) ?? .text(.badGateway, "no")
       }) { _, port in
         let client = try await RawClient(port: port)

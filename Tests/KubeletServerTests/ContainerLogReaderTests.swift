@@ -82,7 +82,10 @@ private final class Collected: Sendable {
     #expect(try await log.read({ $0.sinceSeconds = 2 }, now: Timestamp(secondsSinceEpoch: 10)) == "line 8\nline 9\n")
     #expect(try await log.read { $0.sinceTime = Timestamp(rfc3339: "1970-01-01T01:00:09+01:00") } == "line 9\n")
     #expect(try await log.read { $0.limitBytes = 10 } == "line 0\nlin")
-    #expect(try await log.read { $0.tailLines = 2; $0.limitBytes = 8 } == "line 8\nl")
+    #expect(
+      try await log.read {
+        $0.tailLines = 2; $0.limitBytes = 8
+      } == "line 8\nl")
   }
 
   @Test func tailCountsLinesNotRecordsAcrossFiles() async throws {
@@ -98,7 +101,10 @@ private final class Collected: Sendable {
     #expect(try await log.read { $0.tailLines = 2 } == "c1 c2\nd\n")
     #expect(try await log.read { $0.tailLines = 3 } == "b\nc1 c2\nd\n")
     #expect(try await log.read { $0.tailLines = 100 } == "a\nb\nc1 c2\nd\n")
-    #expect(try await log.read { $0.tailLines = 3; $0.stream = "Stdout" } == "a\nc1 c2\nd\n")
+    #expect(
+      try await log.read {
+        $0.tailLines = 3; $0.stream = "Stdout"
+      } == "a\nc1 c2\nd\n")
     try log.write("unfinished", "stdout", "P")
     #expect(try await log.read { $0.tailLines = 2 } == "d\nunfinished")
   }

@@ -26,7 +26,8 @@ private final class FakeBackend: KubeletBackend {
   func pods() async -> [JSON] {
     func pod(_ name: String, _ phase: String, _ state: JSON) -> JSON {
       [
-        "metadata": ["name": .string(name), "namespace": "default", "uid": "u-\(name)"], "spec": ["containers": [["name": "c", "image": "i"]]],
+        "metadata": ["name": .string(name), "namespace": "default", "uid": "u-\(name)"],
+        "spec": ["containers": [["name": "c", "image": "i"]]],
         "status": ["phase": .string(phase), "containerStatuses": [["name": "c", "image": "i", "state": state]]],
       ]
     }
@@ -39,11 +40,21 @@ private final class FakeBackend: KubeletBackend {
   func node() async -> JSON? { ["kind": "Node"] }
   func statsSummary() async -> JSON {
     [
-      "node": ["nodeName": "n", "cpu": ["usageCoreNanoSeconds": 5_000_000_000], "memory": ["workingSetBytes": 1000], "fs": ["usedBytes": 1]],
-      "pods": [[
-        "podRef": ["name": "web", "namespace": "default"], "cpu": ["usageCoreNanoSeconds": 1_500_000_000], "memory": ["workingSetBytes": 100],
-        "containers": [["name": "c", "startTime": "1970-01-01T00:00:10Z", "cpu": ["usageCoreNanoSeconds": 1_500_000_000], "memory": ["workingSetBytes": 90], "logs": ["usedBytes": 2]]],
-      ]],
+      "node": [
+        "nodeName": "n", "cpu": ["usageCoreNanoSeconds": 5_000_000_000], "memory": ["workingSetBytes": 1000], "fs": ["usedBytes": 1],
+      ],
+      "pods": [
+        [
+          "podRef": ["name": "web", "namespace": "default"], "cpu": ["usageCoreNanoSeconds": 1_500_000_000],
+          "memory": ["workingSetBytes": 100],
+          "containers": [
+            [
+              "name": "c", "startTime": "1970-01-01T00:00:10Z", "cpu": ["usageCoreNanoSeconds": 1_500_000_000],
+              "memory": ["workingSetBytes": 90], "logs": ["usedBytes": 2],
+            ]
+          ],
+        ]
+      ],
     ]
   }
 
@@ -57,12 +68,16 @@ private final class FakeBackend: KubeletBackend {
     try find(target)
     let reader = ContainerLogReader(path: logPath)
     guard !options.previous else { throw .badRequest("previous terminated container \"c\" in pod \"web\" not found") }
-    return ContainerLogStream { write in try await reader.copy(options, untilEnd: { try? await Task.sleep(for: .seconds(600)) }, write: write) }
+    return ContainerLogStream { write in
+      try await reader.copy(options, untilEnd: { try? await Task.sleep(for: .seconds(600)) }, write: write)
+    }
   }
 
   func checkRunning(_ target: ContainerTarget) async throws(BackendError) { try find(target) }
 
-  func exec(_ target: ContainerTarget, command: [String], options: StreamOptions, streams: ContainerStreams) async throws(BackendError) -> Int32 {
+  func exec(_ target: ContainerTarget, command: [String], options: StreamOptions, streams: ContainerStreams) async throws(BackendError)
+    -> Int32
+  {
     do {
       switch command[0] {
       case "size":
@@ -89,7 +104,9 @@ private final class FakeBackend: KubeletBackend {
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = in_port_t(self.port).bigEndian
     address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    let result = withUnsafePointer(to: &address) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.connect(fd, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) } }
+    let result = withUnsafePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.connect(fd, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+    }
     guard result == 0 else {
       close(fd)
       throw .internal("connect: \(errno)")
@@ -127,7 +144,8 @@ private final class TestNode: Sendable {
   init(forwardPort: Int = 0) async throws {
     directory = NSTemporaryDirectory() + "swiftlet-kubelet-\(UUID().uuidString)"
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-    let made = try await shell("""
+    let made = try await shell(
+      """
       set -e; cd \(directory)
       openssl ecparam -name prime256v1 -genkey -noout -out ca.key; openssl req -x509 -new -key ca.key -days 2 -subj /CN=ca -out ca.crt
       leaf() { openssl ecparam -name prime256v1 -genkey -noout -out $1.key; openssl req -new -key $1.key -subj "$2" -out $1.csr
@@ -144,10 +162,12 @@ private final class TestNode: Sendable {
     backend = FakeBackend(logPath: FilePath(directory + "/0.log"), port: forwardPort)
     var configuration = KubeletServerConfiguration(
       address: .tcp(host: "127.0.0.1", port: 0),
-      tls: try ServerTLS(certificateChainPEM: bytes("server.crt"), privateKeyPEM: bytes("server.key"), clientAuthoritiesPEM: bytes("ca.crt")),
+      tls: try ServerTLS(
+        certificateChainPEM: bytes("server.crt"), privateKeyPEM: bytes("server.key"), clientAuthoritiesPEM: bytes("ca.crt")),
       nodeName: "n", authorizer: KubeletAuthorizers.users(["kube-apiserver-kubelet-client"]))
     configuration.limits.stopGrace = .milliseconds(300)
-    server = KubeletServer(configuration: configuration, backend: backend, group: MultiThreadedEventLoopGroup.singleton, log: Logger(label: "test"))
+    server = KubeletServer(
+      configuration: configuration, backend: backend, group: MultiThreadedEventLoopGroup.singleton, log: Logger(label: "test"))
     port = try await server.start()
   }
 
@@ -158,7 +178,9 @@ private final class TestNode: Sendable {
 
   func curl(_ path: String, as name: String? = "api", _ options: String = "") async throws -> String {
     let certificate = name.map { "--cert \(directory)/\($0).crt --key \(directory)/\($0).key" } ?? ""
-    return try await shell("curl -sS --cacert \(directory)/ca.crt \(certificate) -w '%{http_code}' \(options) 'https://127.0.0.1:\(port)\(path)'").output
+    return try await shell(
+      "curl -sS --cacert \(directory)/ca.crt \(certificate) -w '%{http_code}' \(options) 'https://127.0.0.1:\(port)\(path)'"
+    ).output
   }
 }
 
@@ -209,7 +231,8 @@ private final class TestNode: Sendable {
 
   @Test func logsWithOptionsAndRefusals() async throws {
     let node = try await TestNode()
-    try "2026-01-01T00:00:00.000000000Z stdout F one\n2026-01-01T00:00:01.000000000Z stderr F two\n".write(toFile: node.log, atomically: false, encoding: .utf8)
+    try "2026-01-01T00:00:00.000000000Z stdout F one\n2026-01-01T00:00:01.000000000Z stderr F two\n".write(
+      toFile: node.log, atomically: false, encoding: .utf8)
     #expect(try await node.curl("/containerLogs/default/web/c") == "one\ntwo\n200")
     #expect(try await node.curl("/containerLogs/default/web/c?tailLines=1&timestamps=true") == "2026-01-01T00:00:01.000000000Z two\n200")
     #expect(try await node.curl("/containerLogs/default/web/c?stream=Stdout") == "one\n200")
@@ -238,7 +261,9 @@ private final class TestNode: Sendable {
 
   /// kubectl -> a front that forwards upgrades, as the API server does -> the kubelet's endpoint.
   @Test(arguments: [true, false]) func kubectlThroughAFront(webSocket: Bool) async throws {
-    let inner = HTTPServer(configuration: HTTPServerConfiguration(address: .tcp(host: "127.0.0.1", port: 0)), group: MultiThreadedEventLoopGroup.singleton) { _ in
+    let inner = HTTPServer(
+      configuration: HTTPServerConfiguration(address: .tcp(host: "127.0.0.1", port: 0)), group: MultiThreadedEventLoopGroup.singleton
+    ) { _ in
       .text(.ok, "from the pod")
     }
     let node = try await TestNode(forwardPort: try await inner.start())
@@ -249,9 +274,12 @@ private final class TestNode: Sendable {
     #expect(exec.output == "echo,hello tty=false")
     let failed = try await shell("\(kubectl) exec web -- fail")
     #expect(failed.status == 7)
-    let sized = try await shell("TERM=xterm \(environment) script -qec 'stty cols 91 rows 33; kubectl --kubeconfig \(node.directory)/config --cache-dir \(node.directory)/cache exec -it web -- size' /dev/null")
+    let sized = try await shell(
+      "TERM=xterm \(environment) script -qec 'stty cols 91 rows 33; kubectl --kubeconfig \(node.directory)/config --cache-dir \(node.directory)/cache exec -it web -- size' /dev/null"
+    )
     #expect(sized.output.contains("91x33"), "\(sized.output)")
-    let forwarded = try await shell("""
+    let forwarded = try await shell(
+      """
       \(kubectl) port-forward --address 127.0.0.1 pod/web :80 >\(node.directory)/forward 2>&1 &
       pid=$!
       for i in $(seq 100); do port=$(sed -n 's/Forwarding from 127.0.0.1:\\([0-9]*\\).*/\\1/p' \(node.directory)/forward); [ -n "$port" ] && break; sleep 0.1; done
@@ -273,31 +301,39 @@ private struct Front {
     func bytes(_ name: String) throws -> [UInt8] { try Array(Data(contentsOf: URL(fileURLWithPath: "\(node.directory)/\(name)"))) }
     let tls = try ClientTLS(certificateChainPEM: bytes("api.crt"), privateKeyPEM: bytes("api.key"), trustRootsPEM: bytes("ca.crt"))
     let target = UpgradeTarget(host: "127.0.0.1", port: node.port, tls: tls)
-    server = HTTPServer(configuration: HTTPServerConfiguration(address: .tcp(host: "127.0.0.1", port: 0)), group: MultiThreadedEventLoopGroup.singleton) { request in
-      func json(_ text: String) -> ServedResponse { ServedResponse(headers: ["Content-Type": "application/json"], body: .bytes(ByteBuffer(string: text))) }
+    server = HTTPServer(
+      configuration: HTTPServerConfiguration(address: .tcp(host: "127.0.0.1", port: 0)), group: MultiThreadedEventLoopGroup.singleton
+    ) { request in
+      func json(_ text: String) -> ServedResponse {
+        ServedResponse(headers: ["Content-Type": "application/json"], body: .bytes(ByteBuffer(string: text)))
+      }
       switch request.path {
       case "/api": return json(#"{"kind":"APIVersions","versions":["v1"],"serverAddressByClientCIDRs":[]}"#)
       case "/apis": return json(#"{"kind":"APIGroupList","apiVersion":"v1","groups":[]}"#)
       case "/api/v1":
-        return json(#"{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"pods","singularName":"pod","namespaced":true,"kind":"Pod","verbs":["get"]}]}"#)
+        return json(
+          #"{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"pods","singularName":"pod","namespaced":true,"kind":"Pod","verbs":["get"]}]}"#
+        )
       case "/api/v1/namespaces/default/pods/web":
         return json(
-          #"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web","namespace":"default"},"spec":{"containers":[{"name":"c","image":"i","ports":[{"containerPort":80}]}]},"status":{"phase":"Running"}}"#)
+          #"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web","namespace":"default"},"spec":{"containers":[{"name":"c","image":"i","ports":[{"containerPort":80}]}]},"status":{"phase":"Running"}}"#
+        )
       case let path where path.hasPrefix("/api/v1/namespaces/default/pods/web/"):
         let query = (request.uri.split(separator: "?").dropFirst().first.map { "?" + $0 }) ?? ""
         let uri = path.hasSuffix("portforward") ? "/portForward/default/web" : "/exec/default/web/c"
         var headers = request.headers
         headers.remove(name: "host")
         do {
-          return try await forwardUpgrade(method: request.method, uri: uri + query, headers: headers, to: target, eventLoop: request.eventLoop!)
+          return try await forwardUpgrade(
+            method: request.method, uri: uri + query, headers: headers, to: target, eventLoop: request.eventLoop!)
         } catch { return .text(.badGateway, "\(error)") }
       default: return .text(.notFound, request.path)
       }
     }
     let port = try await server.start()
     try """
-      {"apiVersion":"v1","kind":"Config","current-context":"c","contexts":[{"name":"c","context":{"cluster":"c","user":"u"}}],
-       "clusters":[{"name":"c","cluster":{"server":"http://127.0.0.1:\(port)"}}],"users":[{"name":"u","user":{}}]}
-      """.write(toFile: node.directory + "/config", atomically: true, encoding: .utf8)
+    {"apiVersion":"v1","kind":"Config","current-context":"c","contexts":[{"name":"c","context":{"cluster":"c","user":"u"}}],
+     "clusters":[{"name":"c","cluster":{"server":"http://127.0.0.1:\(port)"}}],"users":[{"name":"u","user":{}}]}
+    """.write(toFile: node.directory + "/config", atomically: true, encoding: .utf8)
   }
 }

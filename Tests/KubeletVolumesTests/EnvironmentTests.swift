@@ -51,10 +51,11 @@ import Testing
           ["name": "REF", "value": "$(K)$(C_other)"],
         ],
       ], objects)
-    #expect(list == [
-      "C_k=v", "C_other=w", "p=pw", "K=v", "P=pw", "IP=10.0.0.9", "IPS=10.0.0.9,fd00::9", "LABEL=2", "NODE=node-a", "MEM=100",
-      "CPU=1", "CPULIMIT=4000", "REF=vw",
-    ])
+    #expect(
+      list == [
+        "C_k=v", "C_other=w", "p=pw", "K=v", "P=pw", "IP=10.0.0.9", "IPS=10.0.0.9,fd00::9", "LABEL=2", "NODE=node-a", "MEM=100",
+        "CPU=1", "CPULIMIT=4000", "REF=vw",
+      ])
   }
 
   @Test func whatIsMissingIsToldAsKubeletTellsIt() async throws {
@@ -86,17 +87,19 @@ import Testing
       service("my-db", "ns", "10.96.0.5", [["port": 5432, "protocol": "TCP"], ["name": "ctl-x", "port": 53, "protocol": "UDP"]]),
       service("headless", "ns", "None", [["port": 1]]), service("else", "other", "10.96.0.6", [["port": 1]]),
     ])
-    let list = try await run(["env": [["name": "URL", "value": "$(MY_DB_SERVICE_HOST)"], ["name": "MY_DB_PORT", "value": "mine"]]], objects)
-    #expect(list == [
-      "URL=10.96.0.5", "MY_DB_PORT=mine",
-      "KUBERNETES_SERVICE_HOST=10.96.0.1", "KUBERNETES_SERVICE_PORT=443", "KUBERNETES_SERVICE_PORT_HTTPS=443",
-      "KUBERNETES_PORT=tcp://10.96.0.1:443", "KUBERNETES_PORT_443_TCP=tcp://10.96.0.1:443", "KUBERNETES_PORT_443_TCP_PROTO=tcp",
-      "KUBERNETES_PORT_443_TCP_PORT=443", "KUBERNETES_PORT_443_TCP_ADDR=10.96.0.1",
-      "MY_DB_SERVICE_HOST=10.96.0.5", "MY_DB_SERVICE_PORT=5432", "MY_DB_SERVICE_PORT_CTL_X=53",
-      "MY_DB_PORT_5432_TCP=tcp://10.96.0.5:5432", "MY_DB_PORT_5432_TCP_PROTO=tcp", "MY_DB_PORT_5432_TCP_PORT=5432",
-      "MY_DB_PORT_5432_TCP_ADDR=10.96.0.5", "MY_DB_PORT_53_UDP=udp://10.96.0.5:53", "MY_DB_PORT_53_UDP_PROTO=udp",
-      "MY_DB_PORT_53_UDP_PORT=53", "MY_DB_PORT_53_UDP_ADDR=10.96.0.5",
-    ])
+    let list = try await run(
+      ["env": [["name": "URL", "value": "$(MY_DB_SERVICE_HOST)"], ["name": "MY_DB_PORT", "value": "mine"]]], objects)
+    #expect(
+      list == [
+        "URL=10.96.0.5", "MY_DB_PORT=mine",
+        "KUBERNETES_SERVICE_HOST=10.96.0.1", "KUBERNETES_SERVICE_PORT=443", "KUBERNETES_SERVICE_PORT_HTTPS=443",
+        "KUBERNETES_PORT=tcp://10.96.0.1:443", "KUBERNETES_PORT_443_TCP=tcp://10.96.0.1:443", "KUBERNETES_PORT_443_TCP_PROTO=tcp",
+        "KUBERNETES_PORT_443_TCP_PORT=443", "KUBERNETES_PORT_443_TCP_ADDR=10.96.0.1",
+        "MY_DB_SERVICE_HOST=10.96.0.5", "MY_DB_SERVICE_PORT=5432", "MY_DB_SERVICE_PORT_CTL_X=53",
+        "MY_DB_PORT_5432_TCP=tcp://10.96.0.5:5432", "MY_DB_PORT_5432_TCP_PROTO=tcp", "MY_DB_PORT_5432_TCP_PORT=5432",
+        "MY_DB_PORT_5432_TCP_ADDR=10.96.0.5", "MY_DB_PORT_53_UDP=udp://10.96.0.5:53", "MY_DB_PORT_53_UDP_PROTO=udp",
+        "MY_DB_PORT_53_UDP_PORT=53", "MY_DB_PORT_53_UDP_ADDR=10.96.0.5",
+      ])
     let unlinked = try await run([:], objects, spec: ["enableServiceLinks": false])
     #expect(unlinked.allSatisfy { $0.hasPrefix("KUBERNETES_") } && unlinked.count == 8)
   }
@@ -111,11 +114,13 @@ import Testing
     #expect(text.hasSuffix("10.0.0.9\tweb-0\nfd00::9\tweb-0\n\n# Entries added by HostAliases.\n1.2.3.4\tfoo\tbar\n"))
     pod.json["spec"]["subdomain"] = "sub"
     let qualified = try PodNames(pod, clusterDomain: "cluster.local")
-    #expect(PodFiles.hosts(pod, names: qualified, podIPs: ["10.0.0.9"], hostFile: "")
-      .contains("10.0.0.9\tweb-0.sub.ns.svc.cluster.local\tweb-0\n"))
+    #expect(
+      PodFiles.hosts(pod, names: qualified, podIPs: ["10.0.0.9"], hostFile: "")
+        .contains("10.0.0.9\tweb-0.sub.ns.svc.cluster.local\tweb-0\n"))
     pod.json["spec"]["hostNetwork"] = true
-    #expect(PodFiles.hosts(pod, names: qualified, podIPs: ["192.0.2.7"], hostFile: "own\n")
-      == "# Kubernetes-managed hosts file (host network).\nown\n\n# Entries added by HostAliases.\n1.2.3.4\tfoo\tbar\n")
+    #expect(
+      PodFiles.hosts(pod, names: qualified, podIPs: ["192.0.2.7"], hostFile: "own\n")
+        == "# Kubernetes-managed hosts file (host network).\nown\n\n# Entries added by HostAliases.\n1.2.3.4\tfoo\tbar\n")
   }
 
   @Test func hostnames() throws {
@@ -148,18 +153,24 @@ import Testing
     #expect(text(["hostNetwork": true]) == own)
     #expect(text(["dnsPolicy": "Default"]) == own)
     #expect(text([:], dns: []) == own)
-    #expect(text([
-      "dnsPolicy": "None",
-      "dnsConfig": ["nameservers": ["1.1.1.1"], "searches": ["a.b"], "options": [["name": "ndots", "value": "2"], ["name": "edns0"]]],
-    ]) == "search a.b\nnameserver 1.1.1.1\noptions ndots:2 edns0\n")
+    #expect(
+      text([
+        "dnsPolicy": "None",
+        "dnsConfig": ["nameservers": ["1.1.1.1"], "searches": ["a.b"], "options": [["name": "ndots", "value": "2"], ["name": "edns0"]]],
+      ]) == "search a.b\nnameserver 1.1.1.1\noptions ndots:2 edns0\n")
     #expect(text(["dnsPolicy": "None"]) == "")
   }
 
   @Test func resolverLimitsAreToldOf() {
     let many = (0..<40).map { "d\($0).example" }
-    let pod = makePod(volumes: [], spec: ["dnsPolicy": "None", "dnsConfig": [
-      "nameservers": ["1.1.1.1", "1.1.1.2", "1.1.1.3", "1.1.1.4", "1.1.1.1"], "searches": JSON(many),
-    ]])
+    let pod = makePod(
+      volumes: [],
+      spec: [
+        "dnsPolicy": "None",
+        "dnsConfig": [
+          "nameservers": ["1.1.1.1", "1.1.1.2", "1.1.1.3", "1.1.1.4", "1.1.1.1"], "searches": JSON(many),
+        ],
+      ])
     let result = ResolverConfiguration(pod, host: ResolverConfiguration(), clusterDNS: [], clusterDomain: "")
     #expect(result.nameservers == ["1.1.1.1", "1.1.1.2", "1.1.1.3"])
     #expect(result.searches == Array(many.prefix(32)))

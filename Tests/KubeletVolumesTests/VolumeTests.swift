@@ -144,10 +144,11 @@ import Testing
     #expect(HostFiles.read(path + "/token") == "robot aud 1")
     node.objects.failTokens(false)
     node.clock.advance(31)
-    #expect(await eventually {
-      node.clock.advance(1)
-      return HostFiles.read(path + "/token") == "robot aud 2"
-    })
+    #expect(
+      await eventually {
+        node.clock.advance(1)
+        return HostFiles.read(path + "/token") == "robot aud 2"
+      })
 
     var changed = pod
     changed.json["metadata"]["labels"] = ["c": "3"]
@@ -253,11 +254,14 @@ func readLink(_ path: String) -> String? {
       }
     }
     #expect(access("/etc/made-here", F_OK) != 0)
-    #expect(await message { _ = try await mounts(node, ["name": "e", "mountPath": "/x", "subPath": "/etc"]) }
-      .contains("must not be an absolute path"))
-    #expect(await message { _ = try await mounts(node, ["name": "e", "mountPath": "/x", "subPath": "a/../../b"]) }
-      .contains("must not contain '..'"))
-    #expect(await message { _ = try await mounts(node, ["name": "e", "mountPath": "/x", "subPathExpr": "$(NO)/b"]) }
-      == "missing value for \"NO\"")
+    #expect(
+      await message { _ = try await mounts(node, ["name": "e", "mountPath": "/x", "subPath": "/etc"]) }
+        .contains("must not be an absolute path"))
+    #expect(
+      await message { _ = try await mounts(node, ["name": "e", "mountPath": "/x", "subPath": "a/../../b"]) }
+        .contains("must not contain '..'"))
+    #expect(
+      await message { _ = try await mounts(node, ["name": "e", "mountPath": "/x", "subPathExpr": "$(NO)/b"]) }
+        == "missing value for \"NO\"")
   }
 }

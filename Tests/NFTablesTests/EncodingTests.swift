@@ -322,7 +322,8 @@ struct IPv4Tests {
   @Test("what is written is what is read", arguments: ["0.0.0.0", "10.244.0.5", "255.255.255.255"])
   func round(text: String) { #expect(IPv4Address(text)?.description == text) }
 
-  @Test("anything else is refused", arguments: ["", "1.2.3", "1.2.3.4.5", "01.2.3.4", "256.1.1.1", "1.2.3.-4", "1.2.3.4 ", "::1", "1..2.3"])
+  @Test(
+    "anything else is refused", arguments: ["", "1.2.3", "1.2.3.4.5", "01.2.3.4", "256.1.1.1", "1.2.3.-4", "1.2.3.4 ", "::1", "1..2.3"])
   func refused(text: String) {
     #expect(IPv4Address(text) == nil)
     #expect(IPv4Prefix(text + "/24") == nil)

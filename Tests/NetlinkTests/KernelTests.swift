@@ -85,22 +85,30 @@ struct KernelTests {
       .addSet(NamedSet("pick", key: [.mark], value: .verdict)),
       .addElements(set: "pick", (UInt8(0)..<2).map { Element([$0, 0, 0, 0], value: .verdict(.goto("a"))) }),
       .addRule(
-        Rule("a", [.immediate([10, 244, 0, 5], to: .word(0)), .immediate([0, 80], to: .word(1)),
-          .nat(.destination, .ipv4, address: .word(0), port: .word(1), flags: [])])),
+        Rule(
+          "a",
+          [
+            .immediate([10, 244, 0, 5], to: .word(0)), .immediate([0, 80], to: .word(1)),
+            .nat(.destination, .ipv4, address: .word(0), port: .word(1), flags: []),
+          ])),
       .addRule(Rule("nat", .loadDestinationProtocolPort + [.verdictMap("svc", key: .word(0))])),
       .addRule(Rule("nat", [.random(modulus: 2, offset: 0, to: .word(0)), .verdictMap("pick", key: .word(0))])),
       .addRule(Rule("out", .outputInterface("eth0") + [.masquerade([.fullyRandom])])),
       .addRule(
-        Rule("forward", [
-          .conntrack(.state, to: .word(0)), .bitwise(from: .word(0), to: .word(0), mask: [6, 0, 0, 0], xor: [0, 0, 0, 0]),
-          .compare(.word(0), .notEqual, [0, 0, 0, 0]), .counter, .verdict(.accept),
-        ])),
+        Rule(
+          "forward",
+          [
+            .conntrack(.state, to: .word(0)), .bitwise(from: .word(0), to: .word(0), mask: [6, 0, 0, 0], xor: [0, 0, 0, 0]),
+            .compare(.word(0), .notEqual, [0, 0, 0, 0]), .counter, .verdict(.accept),
+          ])),
       .addRule(
-        Rule("forward", [
-          .payload(.network, offset: 12, length: 4, to: .word(0)), .update(set: "aff", key: .word(0), timeout: 5_000),
-          .lookup(set: "blocks", key: .word(0), inverted: true), .immediate([0, 64, 0, 0], to: .word(4)), .setMeta(.mark, from: .word(4)),
-          .reject(.icmp(code: 3)),
-        ])),
+        Rule(
+          "forward",
+          [
+            .payload(.network, offset: 12, length: 4, to: .word(0)), .update(set: "aff", key: .word(0), timeout: 5_000),
+            .lookup(set: "blocks", key: .word(0), inverted: true), .immediate([0, 64, 0, 0], to: .word(4)), .setMeta(.mark, from: .word(4)),
+            .reject(.icmp(code: 3)),
+          ])),
     ]
     try netfilter.commit(.replacing(table, with: changes))
     #expect(try netfilter.keys(of: "svc", in: table) == [key])

@@ -109,7 +109,10 @@ struct JournalTests {
       return table
     }
     let first = try run { journal, table in
-      for change in [LeaseChange.put(lease("a", 2, ports: ports)), .put(lease("b", 3)), .put(lease("c", 4)), .drain(IPv4Address(0x0a01_0003)), .free(IPv4Address(0x0a01_0004))] {
+      for change in [
+        LeaseChange.put(lease("a", 2, ports: ports)), .put(lease("b", 3)), .put(lease("c", 4)), .drain(IPv4Address(0x0a01_0003)),
+        .free(IPv4Address(0x0a01_0004)),
+      ] {
         table.apply(change)
         try journal.append([change], table: table)
       }

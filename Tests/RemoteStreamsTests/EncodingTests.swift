@@ -17,7 +17,9 @@ private func hex(_ text: String) -> [UInt8] {
     #expect(webSocketAccept("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "RFC 6455, 1.3")
   }
 
-  @Test(arguments: [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy")])
+  @Test(arguments: [
+    ("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy"),
+  ])
   func base64OfTheRFCsExamples(plain: String, encoded: String) {
     #expect(Base64.encode(Array(plain.utf8)) == Array(encoded.utf8))
     #expect(Base64.decode(Array(encoded.utf8)) == Array(plain.utf8))
@@ -63,7 +65,10 @@ private func hex(_ text: String) -> [UInt8] {
       (.resetStream(stream: 3, status: 5), "80 03 00 03  00 00 00 08  00 00 00 03  00 00 00 05"),
       (.goAway(lastGoodStream: 7, status: 0), "80 03 00 07  00 00 00 08  00 00 00 07  00 00 00 00"),
       (.windowUpdate(stream: 1, delta: 0x8000), "80 03 00 09  00 00 00 08  00 00 00 01  00 00 80 00"),
-      (.synStream(stream: 1, isFinal: false, isUnidirectional: false, block: [9]), "80 03 00 01  00 00 00 0b  00 00 00 01  00 00 00 00  00 00  09"),
+      (
+        .synStream(stream: 1, isFinal: false, isUnidirectional: false, block: [9]),
+        "80 03 00 01  00 00 00 0b  00 00 00 01  00 00 00 00  00 00  09"
+      ),
       (.synReply(stream: 1, isFinal: true, block: [9]), "80 03 00 02  01 00 00 05  00 00 00 01  09"),
       (.headers(stream: 1, isFinal: false, block: [9]), "80 03 00 08  00 00 00 05  00 00 00 01  09"),
     ]

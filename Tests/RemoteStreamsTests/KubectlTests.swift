@@ -34,9 +34,9 @@ private final class PodServer: Sendable {
     let port = try await server.start()
     kubeconfig = NSTemporaryDirectory() + "swiftlet-kubectl-\(getpid())-\(port)"
     try """
-      {"apiVersion":"v1","kind":"Config","current-context":"c","contexts":[{"name":"c","context":{"cluster":"c","user":"u"}}],
-       "clusters":[{"name":"c","cluster":{"server":"http://127.0.0.1:\(port)"}}],"users":[{"name":"u","user":{}}]}
-      """.write(toFile: kubeconfig, atomically: true, encoding: .utf8)
+    {"apiVersion":"v1","kind":"Config","current-context":"c","contexts":[{"name":"c","context":{"cluster":"c","user":"u"}}],
+     "clusters":[{"name":"c","cluster":{"server":"http://127.0.0.1:\(port)"}}],"users":[{"name":"u","user":{}}]}
+    """.write(toFile: kubeconfig, atomically: true, encoding: .utf8)
   }
 
   func stop() async {
@@ -59,7 +59,8 @@ private final class PodServer: Sendable {
     case "/apis": return json(#"{"kind":"APIGroupList","apiVersion":"v1","groups":[]}"#)
     case "/api/v1":
       return json(
-        #"{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"pods","singularName":"pod","namespaced":true,"kind":"Pod","verbs":["get","list","watch"],"shortNames":["po"]}]}"#)
+        #"{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"pods","singularName":"pod","namespaced":true,"kind":"Pod","verbs":["get","list","watch"],"shortNames":["po"]}]}"#
+      )
     case "/version": return json(#"{"major":"1","minor":"33","gitVersion":"v1.33.0"}"#)
     case "/api/v1/namespaces/default/pods/p": return json(pod)
     case "/api/v1/namespaces/default/pods/p/exec", "/api/v1/namespaces/default/pods/p/attach":
@@ -113,7 +114,8 @@ private final class PodServer: Sendable {
 private struct ForwardError: Error, CustomStringConvertible { let description: String }
 
 func connectLoopback(_ port: Int, _ eventLoop: any EventLoop) async throws -> PortForwardConnection {
-  try await ClientBootstrap(group: eventLoop).channelOption(.allowRemoteHalfClosure, value: true).connect(host: "127.0.0.1", port: port) { channel in
+  try await ClientBootstrap(group: eventLoop).channelOption(.allowRemoteHalfClosure, value: true).connect(host: "127.0.0.1", port: port) {
+    channel in
     channel.eventLoop.makeCompletedFuture {
       try PortForwardConnection(wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true))
     }
@@ -148,7 +150,9 @@ func execute(_ program: String, _ arguments: [String], environment: [String: Str
         process.waitUntilExit()
         errorsRead.wait()
         continuation.resume(
-          returning: (process.terminationStatus, String(decoding: output, as: UTF8.self), String(decoding: errors.withLock { $0 }, as: UTF8.self)))
+          returning: (
+            process.terminationStatus, String(decoding: output, as: UTF8.self), String(decoding: errors.withLock { $0 }, as: UTF8.self)
+          ))
       } catch { continuation.resume(throwing: error) }
     }
   }
@@ -170,7 +174,8 @@ struct Kubectl: CustomTestStringConvertible, Sendable {
   }()
   /// The minor version in a name such as "kubectl.1.29"; a bare "kubectl" is taken for a new one.
   private static func minor(_ path: String) -> Int { Int(path.split(separator: ".").last!) ?? 99 }
-  static let forExec = binaries.map { Kubectl(path: $0, webSocket: false) } + binaries.filter { minor($0) >= 29 }.map { Kubectl(path: $0, webSocket: true) }
+  static let forExec =
+    binaries.map { Kubectl(path: $0, webSocket: false) } + binaries.filter { minor($0) >= 29 }.map { Kubectl(path: $0, webSocket: true) }
   static let forPortForward =
     binaries.map { Kubectl(path: $0, webSocket: false) } + binaries.filter { minor($0) >= 30 }.map { Kubectl(path: $0, webSocket: true) }
 }
@@ -210,7 +215,8 @@ struct Kubectl: CustomTestStringConvertible, Sendable {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: kubectl.path)
     process.arguments = [
-      "--kubeconfig", server.kubeconfig, "--cache-dir", server.kubeconfig + ".cache", "port-forward", "--address", "127.0.0.1", "pod/p", ":80", ":81",
+      "--kubeconfig", server.kubeconfig, "--cache-dir", server.kubeconfig + ".cache", "port-forward", "--address", "127.0.0.1", "pod/p",
+      ":80", ":81",
     ]
     process.environment = ProcessInfo.processInfo.environment.merging(kubectl.environment) { $1 }
     let output = Pipe()
@@ -224,7 +230,9 @@ struct Kubectl: CustomTestStringConvertible, Sendable {
       guard !data.isEmpty else { break }
       text += String(decoding: data, as: UTF8.self)
     }
-    let ports = text.split(separator: "\n").compactMap { $0.split(separator: " ").first { $0.hasPrefix("127.0.0.1:") }?.split(separator: ":").last }
+    let ports = text.split(separator: "\n").compactMap {
+      $0.split(separator: " ").first { $0.hasPrefix("127.0.0.1:") }?.split(separator: ":").last
+    }
     try #require(ports.count == 2, "\(text)")
     let body = String(repeating: "x", count: 2_000_000)
     try await withThrowingTaskGroup(of: Void.self) { group in

@@ -1,6 +1,6 @@
+import Foundation
 import HTTPServing
 import JSONCodec
-import Foundation
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -51,18 +51,23 @@ private final class WebSocketClient: Sendable {
     let done = eventLoop.makePromise(of: String.self)
     channel = try await ClientBootstrap(group: eventLoop).channelInitializer { channel in
       channel.eventLoop.makeCompletedFuture {
-        try channel.pipeline.syncOperations.addHandlers([
-          HeadReader(done), WebSocketFrameEncoder(), ByteToMessageHandler(WebSocketFrameDecoder(maxFrameSize: 1 << 20)), Collector(continuation),
-        ] as [any ChannelHandler])
+        try channel.pipeline.syncOperations.addHandlers(
+          [
+            HeadReader(done), WebSocketFrameEncoder(), ByteToMessageHandler(WebSocketFrameDecoder(maxFrameSize: 1 << 20)),
+            Collector(continuation),
+          ] as [any ChannelHandler])
       }
     }.connect(host: "127.0.0.1", port: port).get()
     let offer = subprotocol.map { "Sec-WebSocket-Protocol: \($0)\r\n" } ?? ""
     // Past the frame encoder, which would take these bytes for a frame.
     let request = ByteBuffer(
-      string: "GET \(path) HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\(offer)\r\n")
+      string:
+        "GET \(path) HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\(offer)\r\n"
+    )
     let channel = channel
     try await eventLoop.flatSubmit {
-      channel.pipeline.context(handlerType: HeadReader.self).assumeIsolated().map { $0.writeAndFlush(NIOAny(request), promise: nil) }.nonisolated()
+      channel.pipeline.context(handlerType: HeadReader.self).assumeIsolated().map { $0.writeAndFlush(NIOAny(request), promise: nil) }
+        .nonisolated()
     }.get()
     head = try await done.futureResult.get()
   }
@@ -82,7 +87,9 @@ private final class WebSocketClient: Sendable {
   func close() async { try? await channel.close() }
 }
 
-private func withUpgradeServer(_ handler: @escaping @Sendable (ServedRequest) async -> ServedResponse, _ body: (Int) async throws -> Void) async throws {
+private func withUpgradeServer(_ handler: @escaping @Sendable (ServedRequest) async -> ServedResponse, _ body: (Int) async throws -> Void)
+  async throws
+{
   var configuration = HTTPServerConfiguration(address: .tcp(host: "127.0.0.1", port: 0))
   configuration.limits.stopGrace = .milliseconds(300)
   let server = HTTPServer(configuration: configuration, group: MultiThreadedEventLoopGroup.singleton, handler: handler)
@@ -109,7 +116,8 @@ private func withUpgradeServer(_ handler: @escaping @Sendable (ServedRequest) as
 @Suite(.timeLimit(.minutes(1))) struct WireTests {
   @Test func v5PingsFragmentsHalfCloseAndClosing() async throws {
     try await withUpgradeServer(capitals) { port in
-      let client = try await WebSocketClient(port: port, path: "/?stdin=true&stdout=true", subprotocol: "nonsense, v5.channel.k8s.io, v4.channel.k8s.io")
+      let client = try await WebSocketClient(
+        port: port, path: "/?stdin=true&stdout=true", subprotocol: "nonsense, v5.channel.k8s.io, v4.channel.k8s.io")
       #expect(client.head.hasPrefix("HTTP/1.1 101 ") && client.head.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"))
       #expect(client.head.contains("Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n"))
       #expect(try #require(await client.next()) == (.binary, [1]))
@@ -128,7 +136,9 @@ private func withUpgradeServer(_ handler: @escaping @Sendable (ServedRequest) as
     }
   }
 
-  @Test(arguments: [nil, "channel.k8s.io", "v4.channel.k8s.io", "base64.channel.k8s.io", "base64.v4.channel.k8s.io"]) func olderVersions(name: String?) async throws {
+  @Test(arguments: [nil, "channel.k8s.io", "v4.channel.k8s.io", "base64.channel.k8s.io", "base64.v4.channel.k8s.io"]) func olderVersions(
+    name: String?
+  ) async throws {
     try await withUpgradeServer(capitals) { port in
       let isBase64 = name?.hasPrefix("base64") ?? false
       func message(_ channel: UInt8, _ text: String) -> [UInt8] {
@@ -178,7 +188,8 @@ private func withUpgradeServer(_ handler: @escaping @Sendable (ServedRequest) as
   @Test func unreadStandardInputHoldsTheClientBack() async throws {
     let go = AsyncStream<Void>.makeStream()
     try await withUpgradeServer({ request in
-      upgradeRemoteCommand(request: request, options: RemoteCommandOptions(stdin: true, stdout: true, stderr: false, tty: false)) { streams in
+      upgradeRemoteCommand(request: request, options: RemoteCommandOptions(stdin: true, stdout: true, stderr: false, tty: false)) {
+        streams in
         for await _ in go.stream { break }
         var count = 0
         for await bytes in streams.stdin! { count += bytes.readableBytes }
@@ -210,7 +221,9 @@ private func withUpgradeServer(_ handler: @escaping @Sendable (ServedRequest) as
   }
 
   @Test func olderPortForwardHasChannelsPerPort() async throws {
-    let inner = HTTPServer(configuration: HTTPServerConfiguration(address: .tcp(host: "127.0.0.1", port: 0)), group: MultiThreadedEventLoopGroup.singleton) { _ in
+    let inner = HTTPServer(
+      configuration: HTTPServerConfiguration(address: .tcp(host: "127.0.0.1", port: 0)), group: MultiThreadedEventLoopGroup.singleton
+    ) { _ in
       .text(.ok, "from the pod")
     }
     let innerPort = try await inner.start()

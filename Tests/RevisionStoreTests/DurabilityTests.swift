@@ -81,7 +81,9 @@ private let childVariable = "SWIFTLET_TEST_STORE_CHILD"
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
-    for descriptor: Int32 in [1, 2] { posix_spawn_file_actions_addopen(&actions, descriptor, path + "/child.log", O_WRONLY | O_CREAT | O_APPEND, 0o600) }
+    for descriptor: Int32 in [1, 2] {
+      posix_spawn_file_actions_addopen(&actions, descriptor, path + "/child.log", O_WRONLY | O_CREAT | O_APPEND, 0o600)
+    }
     var argv: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
     var envp: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]
     defer { for pointer in argv + envp { free(pointer) } }

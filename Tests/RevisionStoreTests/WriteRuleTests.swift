@@ -28,8 +28,9 @@ import Testing
     try await withStore { (store, _) async throws -> Void in
       #expect(try await store.currentRevision() == 0)
       #expect(try await store.put("/a/1", "one", .absent) == 1)
-      #expect(await code { try await store.put("/a/1", "again", .absent) }
-        == .conflict(current: StoredValue(key: "/a/1", revision: 1, value: bytes("one"))))
+      #expect(
+        await code { try await store.put("/a/1", "again", .absent) }
+          == .conflict(current: StoredValue(key: "/a/1", revision: 1, value: bytes("one"))))
       #expect(try await store.put("/a/1", "two", .revision(1)) == 2)
       #expect(try await store.delete("/a/1", .revision(2)) == 3)
       #expect(await code { try await store.delete("/a/1") } == .notFound)

@@ -5,7 +5,9 @@ import Testing
 @testable import Scheduling
 
 /// A node with one core and 1 GiB, changed as a test needs it.
-private func node(_ name: String, cpu: String = "1", memory: String = "1Gi", pods: Int = 10, _ change: (inout JSON) -> Void = { _ in }) -> NodeState {
+private func node(_ name: String, cpu: String = "1", memory: String = "1Gi", pods: Int = 10, _ change: (inout JSON) -> Void = { _ in })
+  -> NodeState
+{
   var json: JSON = [
     "metadata": ["name": .string(name), "labels": ["kubernetes.io/hostname": .string(name)]],
     "status": ["allocatable": ["cpu": .string(cpu), "memory": .string(memory), "pods": JSON(pods)]],
@@ -74,7 +76,8 @@ private func asking(cpu: String) -> Pod { pod(["containers": [["name": "c", "res
 
   @Test func cordonedNodesTakeNothing() {
     let cordoned = node("a") { $0["spec"]["unschedulable"] = true }
-    #expect(scheduleDecision(for: pod(), on: [cordoned]) == .unschedulable(message: "0/1 nodes are available: 1 node(s) were unschedulable."))
+    #expect(
+      scheduleDecision(for: pod(), on: [cordoned]) == .unschedulable(message: "0/1 nodes are available: 1 node(s) were unschedulable."))
   }
 }
 

@@ -14,7 +14,8 @@ struct APIFailure: Error {
 
   var status: JSON {
     [
-      "kind": "Status", "apiVersion": "v1", "metadata": continueToken.map { ["continue": .string($0)] } ?? .object(JSONObject()), "status": "Failure", "message": .string(message),
+      "kind": "Status", "apiVersion": "v1", "metadata": continueToken.map { ["continue": .string($0)] } ?? .object(JSONObject()),
+      "status": "Failure", "message": .string(message),
       "reason": .string(reason), "details": details, "code": JSON(code),
     ]
   }

@@ -129,7 +129,8 @@ struct Admission: Sendable {
     if let given = pod["spec"]["priority"].int, given != value {
       throw APIFailure.forbidden(
         request.resource, pod["metadata"]["name"].string ?? "",
-        "the integer value of priority (\(given)) must not be provided in pod spec; priority admission controller computed \(value) from the given PriorityClass name")
+        "the integer value of priority (\(given)) must not be provided in pod spec; priority admission controller computed \(value) from the given PriorityClass name"
+      )
     }
     pod["spec"]["priority"] = JSON(value)
     if pod["spec"]["preemptionPolicy"].isNull { pod["spec"]["preemptionPolicy"] = .string(policy) }

@@ -74,7 +74,10 @@ struct NamespaceController: Sendable {
           "kind": "ConfigMap", "apiVersion": "v1",
           "metadata": [
             "name": "kube-root-ca.crt",
-            "annotations": ["kubernetes.io/description": "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc."],
+            "annotations": [
+              "kubernetes.io/description":
+                "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc."
+            ],
           ],
           "data": ["ca.crt": .string(server.configuration.authorityPEM)],
         ])

@@ -42,12 +42,16 @@ package struct CertificateAuthority: Sendable {
       do {
         certificate = try Certificate(pemEncoded: certificatePEM)
       } catch {
-        throw IdentityError(path: certificatePath, problem: "is no PEM certificate (\(error)); restore it from a backup, or remove both ca.crt and ca.key to start a new authority")
+        throw IdentityError(
+          path: certificatePath,
+          problem: "is no PEM certificate (\(error)); restore it from a backup, or remove both ca.crt and ca.key to start a new authority")
       }
       do {
         key = try P256.Signing.PrivateKey(pemRepresentation: String(decoding: keyData, as: UTF8.self))
       } catch {
-        throw IdentityError(path: keyPath, problem: "is no P-256 key in PEM (\(error)); restore it from a backup, or remove both ca.crt and ca.key to start a new authority")
+        throw IdentityError(
+          path: keyPath,
+          problem: "is no P-256 key in PEM (\(error)); restore it from a backup, or remove both ca.crt and ca.key to start a new authority")
       }
       return
     }

@@ -115,7 +115,8 @@ extension Resources {
     if let version = options.resourceVersion, version != object["metadata"]["resourceVersion"].string {
       throw APIFailure.conflict(
         resource, name,
-        "Precondition failed: ResourceVersion in precondition: \(version), ResourceVersion in object meta: \(object["metadata"]["resourceVersion"].string ?? "")")
+        "Precondition failed: ResourceVersion in precondition: \(version), ResourceVersion in object meta: \(object["metadata"]["resourceVersion"].string ?? "")"
+      )
     }
   }
 

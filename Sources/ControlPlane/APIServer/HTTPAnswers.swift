@@ -90,7 +90,9 @@ extension APIServer {
         status: HTTPResponseStatus(statusCode: status), headers: Self.headers(type, warnings), body: .bytes(ByteBuffer(string: text)))
     case .document(let bytes): return Self.bytes(bytes, 200, call, warnings)
     case .object(let object, let status):
-      guard let rendering = Rendering.negotiate(call.accept)?.including(call.parameter("includeObject")) else { throw APIFailure.notAcceptable }
+      guard let rendering = Rendering.negotiate(call.accept)?.including(call.parameter("includeObject")) else {
+        throw APIFailure.notAcceptable
+      }
       var shown = object
       let isPlain = ["Status", "Table", "PartialObjectMetadataList", "Scale", "TokenRequest"].contains(object["kind"].string ?? "")
       if rendering != .object, !isPlain, let request = ResourceRequest(path: call.path, registry: registry) {
@@ -105,7 +107,9 @@ extension APIServer {
   private static func bytes(_ bytes: [UInt8], _ status: Int, _ call: APICall, _ warnings: Warnings) -> ServedResponse {
     var headers = headers("application/json", warnings)
     var body = bytes
-    if bytes.count > Gzip.bytesMin, call.served?.headers[canonicalForm: "accept-encoding"].contains("gzip") == true, let packed = Gzip.compress(bytes) {
+    if bytes.count > Gzip.bytesMin, call.served?.headers[canonicalForm: "accept-encoding"].contains("gzip") == true,
+      let packed = Gzip.compress(bytes)
+    {
       headers.add(name: "Content-Encoding", value: "gzip")
       headers.add(name: "Vary", value: "Accept-Encoding")
       body = packed

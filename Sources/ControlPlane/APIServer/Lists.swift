@@ -19,7 +19,8 @@ struct Selection: Sendable {
     if let text = call.parameter("fieldSelector"), !text.isEmpty { fields = try Self.readable { try FieldSelector.parse(text) } }
     for requirement in fields.requirements {
       let field = requirement.field
-      let known = field == "metadata.name" || (field == "metadata.namespace" && resource.isNamespaced) || resource.fieldSelectors.contains(field)
+      let known =
+        field == "metadata.name" || (field == "metadata.namespace" && resource.isNamespaced) || resource.fieldSelectors.contains(field)
       guard known else {
         throw APIFailure.badRequest(
           "Unable to find \"\(resource.apiVersion), Resource=\(resource.plural)\" that match label selector \"\(call.parameter("labelSelector") ?? "")\", field selector \"\(call.parameter("fieldSelector") ?? "")\": field label not supported: \(field)"
@@ -121,7 +122,9 @@ extension Resources {
 
   private static func limit(_ call: APICall) throws -> Int? {
     guard let text = call.parameter("limit"), !text.isEmpty else { return nil }
-    guard let limit = Int(text), limit >= 0 else { throw APIFailure.badRequest("limit: Invalid value: \"\(text)\": must be a whole number that is not negative") }
+    guard let limit = Int(text), limit >= 0 else {
+      throw APIFailure.badRequest("limit: Invalid value: \"\(text)\": must be a whole number that is not negative")
+    }
     return limit
   }
 
@@ -129,9 +132,14 @@ extension Resources {
   private func listRevision(_ call: APICall) async throws -> Revision? {
     let match = call.parameter("resourceVersionMatch") ?? ""
     let version = call.parameter("resourceVersion") ?? ""
-    if !match.isEmpty, version.isEmpty { throw Self.invalidOptions("resourceVersionMatch", "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided") }
+    if !match.isEmpty, version.isEmpty {
+      throw Self.invalidOptions("resourceVersionMatch", "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided")
+    }
     guard let revision = try Self.revision(version) else {
-      if match == "Exact" { throw Self.invalidOptions("resourceVersionMatch", "Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"") }
+      if match == "Exact" {
+        throw Self.invalidOptions(
+          "resourceVersionMatch", "Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"")
+      }
       return nil
     }
     guard ["", "Exact", "NotOlderThan"].contains(match) else {
@@ -148,7 +156,12 @@ extension Resources {
       422, "Invalid", "ListOptions.meta.k8s.io \"\" is invalid: \(field): \(detail)",
       details: [
         "group": "meta.k8s.io", "kind": "ListOptions",
-        "causes": [["reason": detail.hasPrefix("Forbidden") ? "FieldValueForbidden" : "FieldValueNotSupported", "message": .string(detail), "field": .string(field)]],
+        "causes": [
+          [
+            "reason": detail.hasPrefix("Forbidden") ? "FieldValueForbidden" : "FieldValueNotSupported", "message": .string(detail),
+            "field": .string(field),
+          ]
+        ],
       ])
   }
 
@@ -179,7 +192,9 @@ extension Resources {
         remaining: page.more ? page.remaining : nil)
     }
     var result = ListPage(items: [], objects: [], revision: 0)
-    if let name = selection.fields.exact("metadata.name"), selection.resource.isNamespaced == prefix.dropFirst(10).contains("/"), !prefix.isEmpty {
+    if let name = selection.fields.exact("metadata.name"), selection.resource.isNamespaced == prefix.dropFirst(10).contains("/"),
+      !prefix.isEmpty
+    {
       if let found = try await singleton(prefix + name, selection, at: revision) { return found }
     }
     var cursor = after
@@ -205,7 +220,9 @@ extension Resources {
 
   /// A list of one by its name, which is how clients watch a single object.
   private func singleton(_ key: String, _ selection: Selection, at revision: Revision?) async throws -> ListPage? {
-    guard revision == nil, key.split(separator: "/").count == (selection.resource.isNamespaced ? 3 : 2) + (selection.resource.storageGroup.isEmpty ? 0 : 1) else { return nil }
+    guard revision == nil,
+      key.split(separator: "/").count == (selection.resource.isNamespaced ? 3 : 2) + (selection.resource.storageGroup.isEmpty ? 0 : 1)
+    else { return nil }
     // The revision is read first: a change in between shows up in the watch that starts there.
     let current = try await store.currentRevision()
     guard let value = try await store.get(key, at: nil) else { return ListPage(items: [], objects: [], revision: current) }

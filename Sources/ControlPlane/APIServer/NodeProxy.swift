@@ -99,7 +99,9 @@ struct NodeProxy: Sendable {
     }
     guard answer.status == .ok else {
       let text = String(buffer: (try? await answer.body.collect(upTo: 64 << 10)) ?? ByteBuffer())
-      throw APIFailure(Int(answer.status.code), answer.status == .notFound ? "NotFound" : answer.status == .badRequest ? "BadRequest" : "InternalError", text)
+      throw APIFailure(
+        Int(answer.status.code), answer.status == .notFound ? "NotFound" : answer.status == .badRequest ? "BadRequest" : "InternalError",
+        text)
     }
     return ServedResponse(
       status: .ok, headers: ["Content-Type": "text/plain"],

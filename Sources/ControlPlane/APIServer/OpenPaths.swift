@@ -8,7 +8,8 @@ import Synchronization
 extension APIServer {
   /// What this server says it is: the Kubernetes version whose API it serves.
   package static let version: JSON = [
-    "major": "1", "minor": "36", "gitVersion": "v1.36.2+swiftlet", "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
+    "major": "1", "minor": "36", "gitVersion": "v1.36.2+swiftlet", "gitCommit": "", "gitTreeState": "clean",
+    "buildDate": "1970-01-01T00:00:00Z",
     "goVersion": "none (Swift)", "compiler": "swiftc", "platform": "linux/amd64",
   ]
 
@@ -23,7 +24,10 @@ extension APIServer {
       return ServedResponse(
         headers: ["Content-Type": "application/json"], body: .bytes(ByteBuffer(string: Self.version.prettyText() + "\n")))
     case "/metrics":
-      guard user.isAdministrator else { throw user.isAnonymous ? APIFailure.unauthorized : APIFailure(403, "Forbidden", "forbidden: User \"\(user.name)\" cannot get path \"/metrics\"") }
+      guard user.isAdministrator else {
+        throw user.isAnonymous
+          ? APIFailure.unauthorized : APIFailure(403, "Forbidden", "forbidden: User \"\(user.name)\" cannot get path \"/metrics\"")
+      }
       return ServedResponse(
         headers: ["Content-Type": "text/plain; version=0.0.4"],
         body: .bytes(ByteBuffer(string: metrics.text(revision: try await resources.store.currentRevision()))))
@@ -42,7 +46,9 @@ extension APIServer {
     if request.headers[canonicalForm: "if-none-match"].contains(where: { $0 == document.etag }) {
       return ServedResponse(status: .notModified, headers: headers)
     }
-    if document.bytes.count > Gzip.bytesMin, request.headers[canonicalForm: "accept-encoding"].contains("gzip"), let packed = Gzip.compress(document.bytes) {
+    if document.bytes.count > Gzip.bytesMin, request.headers[canonicalForm: "accept-encoding"].contains("gzip"),
+      let packed = Gzip.compress(document.bytes)
+    {
       headers.add(name: "Content-Encoding", value: "gzip")
       return ServedResponse(headers: headers, body: .bytes(ByteBuffer(bytes: packed)))
     }
@@ -78,9 +84,11 @@ final class ServerMetrics: Sendable {
       for (key, count) in state.requests.sorted(by: { ($0.key.method, $0.key.code) < ($1.key.method, $1.key.code) }) {
         text += "apiserver_request_total{verb=\"\(key.method)\",code=\"\(key.code)\"} \(count)\n"
       }
-      text += "# HELP apiserver_request_duration_seconds Time until the head of the answer.\n# TYPE apiserver_request_duration_seconds summary\n"
+      text +=
+        "# HELP apiserver_request_duration_seconds Time until the head of the answer.\n# TYPE apiserver_request_duration_seconds summary\n"
       text += "apiserver_request_duration_seconds_sum \(state.seconds)\napiserver_request_duration_seconds_count \(state.total)\n"
-      text += "# HELP swiftlet_store_revision The newest revision.\n# TYPE swiftlet_store_revision gauge\nswiftlet_store_revision \(revision)\n"
+      text +=
+        "# HELP swiftlet_store_revision The newest revision.\n# TYPE swiftlet_store_revision gauge\nswiftlet_store_revision \(revision)\n"
       return text
     }
   }

@@ -94,12 +94,15 @@ extension APIServer {
     return APIFailure(
       422, "Invalid", "\(kind) \"\(name)\" is invalid: \(field): \(message)",
       details: [
-        "name": JSON(name.isEmpty ? nil : name), "group": JSON(resource.group.isEmpty ? nil : resource.group), "kind": .string(resource.kind),
+        "name": JSON(name.isEmpty ? nil : name), "group": JSON(resource.group.isEmpty ? nil : resource.group),
+        "kind": .string(resource.kind),
         "causes": [["reason": .string(reason), "message": .string(message), "field": .string(field)]],
       ])
   }
 
-  func updated(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings, subresource: String? = nil) async throws -> APIResult {
+  func updated(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings, subresource: String? = nil) async throws
+    -> APIResult
+  {
     let body = try validBody(call, request.resource, &warnings)
     try checkName(body, request)
     let context = try WriteContext(call, subresource: subresource)
@@ -137,11 +140,14 @@ extension APIServer {
     guard !kind.isEmpty || !version.isEmpty else { return }
     guard kind == resource.kind || kind.isEmpty, version == resource.apiVersion || version.isEmpty else {
       throw APIFailure.badRequest(
-        "the API version in the data (\(version)) does not match the expected API version (\(resource.apiVersion)), or kind \(kind) is not \(resource.kind)")
+        "the API version in the data (\(version)) does not match the expected API version (\(resource.apiVersion)), or kind \(kind) is not \(resource.kind)"
+      )
     }
   }
 
-  func strict(_ object: inout JSON, _ duplicates: [String], _ call: APICall, _ type: SchemaType, keepsEmpty: Bool = false, _ warnings: inout Warnings) throws {
+  func strict(
+    _ object: inout JSON, _ duplicates: [String], _ call: APICall, _ type: SchemaType, keepsEmpty: Bool = false, _ warnings: inout Warnings
+  ) throws {
     let unknown: [UnknownField]
     do {
       unknown = try prune(&object, type: type, keepsEmpty: keepsEmpty)
@@ -164,7 +170,9 @@ extension APIServer {
     "application/apply-patch+yaml",
   ]
 
-  func patched(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings, subresource: String? = nil) async throws -> APIResult {
+  func patched(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings, subresource: String? = nil) async throws
+    -> APIResult
+  {
     let type = call.contentType.prefix { $0 != ";" }.lowercased()
     guard Self.patchTypes.contains(type) else { throw APIFailure.unsupportedMediaType(Self.patchTypes) }
     let decoded = try call.decodedBody(registry)

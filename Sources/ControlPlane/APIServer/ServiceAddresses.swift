@@ -18,7 +18,9 @@ enum ServiceAddresses {
     let type = service["spec"]["type"].string ?? "ClusterIP"
     guard type != "ExternalName" else { return }
     if let old, service["spec"]["clusterIP"].isNull { service["spec"]["clusterIP"] = old["spec"]["clusterIP"] }
-    if service["spec"]["clusterIP"].isNull, let first = service["spec"]["clusterIPs"][0].string { service["spec"]["clusterIP"] = .string(first) }
+    if service["spec"]["clusterIP"].isNull, let first = service["spec"]["clusterIPs"][0].string {
+      service["spec"]["clusterIP"] = .string(first)
+    }
     if service["spec"]["clusterIP"].isEmpty {
       service["spec"]["clusterIP"] = .string(try await freeAddress(resources))
     } else if old == nil, let address = service["spec"]["clusterIP"].string, address != "None" {
@@ -42,7 +44,10 @@ enum ServiceAddresses {
 
   private static func claim(_ address: String, _ service: JSON, _ resources: Resources) async throws {
     guard let range = resources.serviceRange, range.contains(address) else {
-      throw invalid(service, "spec.clusterIPs", "failed to allocate IP \(address): the provided IP (\(address)) is not in the valid range. The range of valid IPs is \(resources.serviceRange?.text ?? "none")")
+      throw invalid(
+        service, "spec.clusterIPs",
+        "failed to allocate IP \(address): the provided IP (\(address)) is not in the valid range. The range of valid IPs is \(resources.serviceRange?.text ?? "none")"
+      )
     }
     do {
       try await resources.store.write(.put(key: addressPrefix + address, value: Array("claimed".utf8), .absent))
@@ -92,7 +97,9 @@ enum ServiceAddresses {
       _ = try? await resources.store.write(.delete(key: addressPrefix + address, value: [], .none))
     }
     for port in service["spec"]["ports"].array ?? [] {
-      if let number = port["nodePort"].int, number != 0 { _ = try? await resources.store.write(.delete(key: portPrefix + String(number), value: [], .none)) }
+      if let number = port["nodePort"].int, number != 0 {
+        _ = try? await resources.store.write(.delete(key: portPrefix + String(number), value: [], .none))
+      }
     }
   }
 }

@@ -45,7 +45,8 @@ extension APIServer {
       throw Self.invalid(request.resource, request.name ?? "", "target.name", "FieldValueRequired", "Required value")
     }
     try await bind(request, node: node, annotations: body["metadata"]["annotations"], uid: body["metadata"]["uid"].string, call)
-    return .object(["kind": "Status", "apiVersion": "v1", "metadata": .object(JSONObject()), "status": "Success", "code": 201], status: 201)
+    return .object(
+      ["kind": "Status", "apiVersion": "v1", "metadata": .object(JSONObject()), "status": "Success", "code": 201], status: 201)
   }
 
   private func bind(_ request: ResourceRequest, node: String, annotations: JSON, uid: String?, _ call: APICall) async throws {
@@ -55,7 +56,8 @@ extension APIServer {
       let name = request.name ?? ""
       if let uid, !uid.isEmpty, uid != pod["metadata"]["uid"].string {
         throw APIFailure.conflict(
-          request.resource, name, "Precondition failed: UID in precondition: \(uid), UID in object meta: \(pod["metadata"]["uid"].string ?? "")")
+          request.resource, name,
+          "Precondition failed: UID in precondition: \(uid), UID in object meta: \(pod["metadata"]["uid"].string ?? "")")
       }
       guard pod["metadata"]["deletionTimestamp"].isNull else {
         throw APIFailure.conflict(request.resource, name, "pod \(name) is being deleted, cannot be assigned to a host")
@@ -88,7 +90,8 @@ extension APIServer {
         details: ["causes": [["reason": "DisruptionBudget", "message": "The disruption budget does not allow it now."]]])
     }
     _ = try await resources.delete(request, options, user: call.user)
-    return .object(["kind": "Status", "apiVersion": "v1", "metadata": .object(JSONObject()), "status": "Success", "code": 201], status: 201)
+    return .object(
+      ["kind": "Status", "apiVersion": "v1", "metadata": .object(JSONObject()), "status": "Success", "code": 201], status: 201)
   }
 
   private func disruptionBudgetRefuses(_ pod: Pod, _ request: ResourceRequest) async throws -> Bool {
@@ -113,22 +116,29 @@ extension APIServer {
     guard seconds >= 600 else {
       throw APIFailure(
         422, "Invalid",
-        "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: \(seconds): may not specify a duration less than 10 minutes")
+        "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: \(seconds): may not specify a duration less than 10 minutes"
+      )
     }
     let reference = body["spec"]["boundObjectRef"]
     var bound: (kind: String, name: String, uid: String)?
     if let kind = reference["kind"].string {
-      guard ["Pod", "Secret", "Node"].contains(kind) else { throw APIFailure.badRequest("cannot bind token for serviceaccount \"\(request.name ?? "")\" to object type \(kind)") }
+      guard ["Pod", "Secret", "Node"].contains(kind) else {
+        throw APIFailure.badRequest("cannot bind token for serviceaccount \"\(request.name ?? "")\" to object type \(kind)")
+      }
       var target = request
       target.resource = resources.resource(kind.lowercased() + "s")
       target.name = reference["name"].string ?? ""
       if kind == "Node" { target.namespace = nil }
       let object = try await resources.stored(target).object
       if let uid = reference["uid"].string, !uid.isEmpty, uid != object["metadata"]["uid"].string {
-        throw APIFailure.conflict(target.resource, target.name ?? "", "the UID in the bound object reference (\(uid)) does not match the UID in record. The object might have been deleted and then recreated")
+        throw APIFailure.conflict(
+          target.resource, target.name ?? "",
+          "the UID in the bound object reference (\(uid)) does not match the UID in record. The object might have been deleted and then recreated"
+        )
       }
       if let node = call.user.nodeName, kind == "Pod", object["spec"]["nodeName"].string != node {
-        throw APIFailure.forbidden(request.resource, request.name ?? "", "node requested token bound to a pod scheduled on a different node")
+        throw APIFailure.forbidden(
+          request.resource, request.name ?? "", "node requested token bound to a pod scheduled on a different node")
       }
       bound = (kind.lowercased(), target.name ?? "", object["metadata"]["uid"].string ?? "")
     } else if call.user.nodeName != nil {
@@ -156,7 +166,8 @@ extension APIServer {
   // MARK: scale
 
   private static func scaleObject(_ object: JSON) -> JSON {
-    let selector = object["kind"].string == "ReplicationController"
+    let selector =
+      object["kind"].string == "ReplicationController"
       ? object["spec"]["selector"].object.map { $0.map { "\($0)=\($1.string ?? "")" }.sorted().joined(separator: ",") }
       : Self.selectorText(object["spec"]["selector"])
     let metadata = object["metadata"]
@@ -205,7 +216,8 @@ extension APIServer {
       }
       var changed = current
       changed["spec"]["replicas"] = JSON(replicas)
-      changed["metadata"]["resourceVersion"] = wanted["metadata"]["resourceVersion"].isNull ? current["metadata"]["resourceVersion"] : wanted["metadata"]["resourceVersion"]
+      changed["metadata"]["resourceVersion"] =
+        wanted["metadata"]["resourceVersion"].isNull ? current["metadata"]["resourceVersion"] : wanted["metadata"]["resourceVersion"]
       return changed
     }
     return .object(Self.scaleObject(object))

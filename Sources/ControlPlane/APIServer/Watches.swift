@@ -47,19 +47,24 @@ extension Resources {
     let sendsInitial = call.parameter("sendInitialEvents").map { $0 == "true" || $0 == "1" }
     let match = call.parameter("resourceVersionMatch") ?? ""
     if sendsInitial != nil, match != "NotOlderThan" {
-      throw Self.invalidOptions("resourceVersionMatch", "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+      throw Self.invalidOptions(
+        "resourceVersionMatch", "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
     }
     if sendsInitial == nil, !match.isEmpty {
-      throw Self.invalidOptions("resourceVersionMatch", "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+      throw Self.invalidOptions(
+        "resourceVersionMatch", "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
     }
     let revision = try Self.revision(call.parameter("resourceVersion"))
     var prefix = ResourceRequest.prefix(request.resource, namespace: request.namespace)
-    if request.namespace == nil, request.resource.isNamespaced, let namespace = selection.fields.exact("metadata.namespace") { prefix += namespace + "/" }
+    if request.namespace == nil, request.resource.isNamespaced, let namespace = selection.fields.exact("metadata.namespace") {
+      prefix += namespace + "/"
+    }
     return WatchRequest(
       resource: request.resource, prefix: prefix, selection: selection,
       from: sendsInitial == true ? nil : revision, sendsInitialEvents: sendsInitial == true,
       allowsBookmarks: call.flag("allowWatchBookmarks"),
-      seconds: call.parameter("timeoutSeconds").flatMap { Int($0) }.flatMap { $0 > 0 ? $0 : nil } ?? Int.random(in: WatchRequest.secondsDefault))
+      seconds: call.parameter("timeoutSeconds").flatMap { Int($0) }.flatMap { $0 > 0 ? $0 : nil }
+        ?? Int.random(in: WatchRequest.secondsDefault))
   }
 
   /// Runs a watch until its time is over, its reader leaves or the store ends it. `yield` is awaited for each group of
@@ -110,7 +115,9 @@ extension Resources {
       at = page.revision
       var items: [WatchItem] = []
       for value in page.items {
-        if !watch.selection.selectsEverything, !watch.selection.matches(try StoredForm.decode(value.value, revision: value.revision)) { continue }
+        if !watch.selection.selectsEverything, !watch.selection.matches(try StoredForm.decode(value.value, revision: value.revision)) {
+          continue
+        }
         items.append(WatchItem(kind: .added, content: .stored(value: value.value, revision: value.revision)))
       }
       if !page.more, watch.sendsInitialEvents { items.append(bookmark(watch, page.revision, endsInitialEvents: true)) }
@@ -163,11 +170,14 @@ extension Resources {
   /// Appends the event's line.
   func write(_ item: WatchItem, _ watch: WatchRequest, isFirst: Bool, to out: inout [UInt8]) throws {
     out.append(contentsOf: "{\"type\":\"\(item.kind.rawValue)\",\"object\":".utf8)
-    if case .stored(let value, let revision) = item.content, watch.rendering == .object, watch.resource.group == watch.resource.storageGroup {
+    if case .stored(let value, let revision) = item.content, watch.rendering == .object, watch.resource.group == watch.resource.storageGroup
+    {
       StoredForm.splice(value, revision: revision, into: &out)
     } else {
       var object = try object(item, watch.resource)
-      if item.kind != .error { object = watch.rendering.render(object, watch.resource, isFirst: isFirst, isBookmark: item.kind == .bookmark) }
+      if item.kind != .error {
+        object = watch.rendering.render(object, watch.resource, isFirst: isFirst, isBookmark: item.kind == .bookmark)
+      }
       object.write(to: &out)
     }
     out.append(contentsOf: "}\n".utf8)
@@ -191,7 +201,8 @@ extension Rendering {
       switch parameters["as"] {
       case nil: return .object
       case "Table" where parameters["g"] == "meta.k8s.io": return .table(version: version, include: .metadata)
-      case "PartialObjectMetadata" where parameters["g"] == "meta.k8s.io", "PartialObjectMetadataList" where parameters["g"] == "meta.k8s.io":
+      case "PartialObjectMetadata" where parameters["g"] == "meta.k8s.io",
+        "PartialObjectMetadataList" where parameters["g"] == "meta.k8s.io":
         return .partial(version: version)
       default: continue
       }

@@ -19,7 +19,8 @@ struct WriteContext: Sendable {
     self.subresource = subresource
     for value in call.parameters("dryRun") {
       guard value == "All" else {
-        throw APIFailure(422, "Invalid", "Options.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: \"\(value)\": supported values: \"All\"")
+        throw APIFailure(
+          422, "Invalid", "Options.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: \"\(value)\": supported values: \"All\"")
       }
       isDryRun = true
     }
@@ -106,7 +107,9 @@ extension Resources {
   private func prepareForCreate(_ object: inout JSON, _ resource: ResourceInfo, _ context: WriteContext) {
     var metadata = object["metadata"]
     metadata["creationTimestamp"] = .string(context.now.rfc3339)
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink", "generation"] { metadata[field] = .null }
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink", "generation"] {
+      metadata[field] = .null
+    }
     if hasGeneration(resource) { metadata["generation"] = 1 }
     object["metadata"] = metadata
     switch resource.kind {
@@ -205,7 +208,9 @@ extension Resources {
   /// Equal but for managedFields, which alone are no reason to write.
   private static func isUnchanged(_ new: JSON, _ old: JSON) -> Bool {
     var (a, b) = (new, old)
-    if new["metadata"]["managedFields"].isEmpty || old["metadata"]["managedFields"].isEmpty || a["metadata"]["managedFields"] == b["metadata"]["managedFields"] {
+    if new["metadata"]["managedFields"].isEmpty || old["metadata"]["managedFields"].isEmpty
+      || a["metadata"]["managedFields"] == b["metadata"]["managedFields"]
+    {
       a["metadata"]["managedFields"] = .null
       b["metadata"]["managedFields"] = .null
     }
@@ -222,7 +227,10 @@ extension Resources {
         "Precondition failed: UID in precondition: \(uid), UID in object meta: \(old["metadata"]["uid"].string ?? "")")
     }
     var metadata = new["metadata"]
-    let kept = ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink", "generateName"]
+    let kept = [
+      "name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink",
+      "generateName",
+    ]
     for field in kept { metadata[field] = old["metadata"][field] }
     if metadata["managedFields"].isNull { metadata["managedFields"] = old["metadata"]["managedFields"] }
     new["kind"] = old["kind"]

@@ -40,7 +40,8 @@ struct AgentClient {
     do {
       response = try await HTTPClient.shared.execute(request, timeout: .seconds(Self.answerSecondsMax))
     } catch {
-      throw StartFailure("no agent answers at \(socket) (\(error)). Is swiftlet running? If it was started with --run-dir, name the same here.")
+      throw StartFailure(
+        "no agent answers at \(socket) (\(error)). Is swiftlet running? If it was started with --run-dir, name the same here.")
     }
     guard response.status == .ok else {
       let text = String(buffer: try await response.body.collect(upTo: 1 << 20))

@@ -24,10 +24,14 @@ struct ControlPlaneRole {
     let advertised = options.advertiseAddress ?? nodeAddress
     let serviceAddress = IPv4RangeText.firstAddress(node.serviceCIDR)
     guard let serviceAddress else { throw StartFailure("--service-cidr \(node.serviceCIDR) is no IPv4 range such as 10.96.0.0/16") }
-    guard IPv4RangeText.firstAddress(node.podCIDR) != nil else { throw StartFailure("--pod-cidr \(node.podCIDR) is no IPv4 range such as 10.244.0.0/16") }
+    guard IPv4RangeText.firstAddress(node.podCIDR) != nil else {
+      throw StartFailure("--pod-cidr \(node.podCIDR) is no IPv4 range such as 10.244.0.0/16")
+    }
     identity = try Identity(
       data: paths.data,
-      names: ["localhost", Machine.hostname, "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"],
+      names: [
+        "localhost", Machine.hostname, "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+      ],
       addresses: Array(Set(["127.0.0.1", "::1", nodeAddress, advertised, serviceAddress])).sorted())
     store = try Self.openStore(paths.data.appending("state.db"), log: log)
     let configuration = APIServerConfiguration(
@@ -41,13 +45,15 @@ struct ControlPlaneRole {
     let api = server
     http = HTTPServer(
       configuration: HTTPServerConfiguration(address: .tcp(host: options.listen.host, port: options.listen.port), tls: tls),
-      group: group) { await api.serve($0) }
+      group: group
+    ) { await api.serve($0) }
     do {
       port = try await http.start()
     } catch {
       try? await store.close()
       throw StartFailure(
-        "the API server cannot listen on \(options.listen.host):\(options.listen.port): \(error). See what listens there with `ss -ltnp 'sport = :\(options.listen.port)'`, or choose another with --listen.")
+        "the API server cannot listen on \(options.listen.host):\(options.listen.port): \(error). See what listens there with `ss -ltnp 'sport = :\(options.listen.port)'`, or choose another with --listen."
+      )
     }
     let host = advertised.contains(":") ? "[\(advertised)]" : advertised
     try identity.writeKubeconfig(options.kubeconfig, server: "https://\(host):\(port)")

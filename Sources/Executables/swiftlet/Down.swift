@@ -75,7 +75,8 @@ struct Down: AsyncParsableCommand {
   }
 
   private func removeCgroups() throws {
-    guard let root = node.cgroupRoot ?? MachineChecks.cgroup2Mount().map({ $0 + "/swiftlet" }), FileManager.default.fileExists(atPath: root) else { return }
+    guard let root = node.cgroupRoot ?? MachineChecks.cgroup2Mount().map({ $0 + "/swiftlet" }), FileManager.default.fileExists(atPath: root)
+    else { return }
     try CgroupTree(root: FilePath(root)).remove()
   }
 

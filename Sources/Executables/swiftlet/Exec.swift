@@ -45,7 +45,8 @@ struct ExecStream {
     guard connected == 0 else {
       throw StartFailure("no agent answers at \(path): \(String(cString: strerror(errno))). Is swiftlet running?")
     }
-    let head = "GET \(target) HTTP/1.1\r\nHost: agent\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    let head =
+      "GET \(target) HTTP/1.1\r\nHost: agent\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
       + "Sec-WebSocket-Key: c3dpZnRsZXQtZXhlYy1rZXk=\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n"
     try send(Array(head.utf8))
     try readHead()
@@ -141,7 +142,9 @@ struct ExecStream {
         default: break
         }
       }
-      var polled = [pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0), pollfd(fd: isInputOpen ? 0 : -1, events: Int16(POLLIN), revents: 0)]
+      var polled = [
+        pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0), pollfd(fd: isInputOpen ? 0 : -1, events: Int16(POLLIN), revents: 0),
+      ]
       guard poll(&polled, 2, -1) >= 0 || errno == EINTR else { throw StartFailure("poll: \(String(cString: strerror(errno)))") }
       if polled[0].revents != 0, try !fill() { throw StartFailure("the agent closed the connection before the command ended") }
       if polled[1].revents != 0 { isInputOpen = try copyInput() }

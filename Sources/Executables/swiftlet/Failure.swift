@@ -10,7 +10,8 @@ struct StartFailure: Error, CustomStringConvertible {
 
 func requireRoot(_ what: String) throws {
   guard geteuid() == 0 else {
-    throw StartFailure("swiftlet \(what) makes namespaces, mounts and network links, which only root may. Run it with sudo: sudo swiftlet \(what)")
+    throw StartFailure(
+      "swiftlet \(what) makes namespaces, mounts and network links, which only root may. Run it with sudo: sudo swiftlet \(what)")
   }
 }
 
@@ -46,7 +47,9 @@ func makeDirectory(_ path: String, mode: mode_t = 0o755) throws {
     partial += "/" + part
     guard mkdir(partial, mode) == 0 || errno == EEXIST else {
       let problem = String(cString: strerror(errno))
-      throw StartFailure("the directory \(partial) cannot be made: \(problem). \(errno == ENOSPC ? "Free some disk space." : "Check its parent's permissions, or choose another path with the options.")")
+      throw StartFailure(
+        "the directory \(partial) cannot be made: \(problem). \(errno == ENOSPC ? "Free some disk space." : "Check its parent's permissions, or choose another path with the options.")"
+      )
     }
   }
 }

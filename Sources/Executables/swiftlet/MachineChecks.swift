@@ -27,12 +27,17 @@ enum MachineChecks {
     var result = [
       finding("root", geteuid() == 0, "effective user \(geteuid())", "namespaces, mounts and links need it", "run with sudo"),
       finding(
-        "kernel", version(release) >= (5, 14), release, "the mount API by descriptor, pidfds, cgroup.kill", "Linux 5.14 or newer; 6.5 for best speed"),
+        "kernel", version(release) >= (5, 14), release, "the mount API by descriptor, pidfds, cgroup.kill",
+        "Linux 5.14 or newer; 6.5 for best speed"),
       finding(
         "overlayfs", filesystems.contains("\toverlay") || moduleExists("overlay"), "listed in /proc/filesystems",
         "root file systems of containers", "modprobe overlay, or a kernel with CONFIG_OVERLAY_FS"),
-      finding("openat2", hasCall(cl_openat2(AT_FDCWD, "/", UInt64(O_CLOEXEC), 0, 0)), "system call", "paths inside images are resolved beneath their root", "Linux 5.6"),
-      finding("mount API", hasCall(cl_fsopen("tmpfs", 1)), "fsopen, fsmount, move_mount", "mounts are built detached; the host's table stays as it was", "Linux 5.2"),
+      finding(
+        "openat2", hasCall(cl_openat2(AT_FDCWD, "/", UInt64(O_CLOEXEC), 0, 0)), "system call",
+        "paths inside images are resolved beneath their root", "Linux 5.6"),
+      finding(
+        "mount API", hasCall(cl_fsopen("tmpfs", 1)), "fsopen, fsmount, move_mount",
+        "mounts are built detached; the host's table stays as it was", "Linux 5.2"),
       finding("pidfd", hasCall(cl_pidfd_open(getpid(), 0)), "system call", "exits are told by the kernel, never polled", "Linux 5.3"),
     ]
     for (name, purpose) in [
@@ -40,7 +45,9 @@ enum MachineChecks {
       ("ipc", "own shared memory and queues"), ("net", "own links and addresses"), ("cgroup", "own view of cgroups"),
     ] {
       result.append(
-        finding("\(name) namespace", access("/proc/self/ns/\(name)", F_OK) == 0, "/proc/self/ns/\(name)", purpose, "a kernel with CONFIG_NAMESPACES"))
+        finding(
+          "\(name) namespace", access("/proc/self/ns/\(name)", F_OK) == 0, "/proc/self/ns/\(name)", purpose,
+          "a kernel with CONFIG_NAMESPACES"))
     }
     let user = access("/proc/self/ns/user", F_OK) == 0
     result.append(
@@ -49,21 +56,26 @@ enum MachineChecks {
         purpose: "pods with hostUsers: false", remedy: "a kernel with CONFIG_USER_NS"))
     let actions = file("/proc/sys/kernel/seccomp/actions_avail") ?? ""
     result.append(
-      finding("seccomp", actions.contains("errno"), actions, "the default profile refuses dangerous system calls", "a kernel with CONFIG_SECCOMP_FILTER"))
+      finding(
+        "seccomp", actions.contains("errno"), actions, "the default profile refuses dangerous system calls",
+        "a kernel with CONFIG_SECCOMP_FILTER"))
     result.append(
       finding(
         "nf_tables", netlinkWorks(family: 12) || moduleExists("nf_tables"), "netlink family 12", "masquerade, services, network policy",
         "modprobe nf_tables, or a kernel with CONFIG_NF_TABLES"))
     result.append(
       finding(
-        "veth", directoryExists("/sys/module/veth") || moduleExists("veth"), "module", "a pod's link to the host", "modprobe veth, or a kernel with CONFIG_VETH"))
+        "veth", directoryExists("/sys/module/veth") || moduleExists("veth"), "module", "a pod's link to the host",
+        "modprobe veth, or a kernel with CONFIG_VETH"))
     let bounding = capabilities()
     result.append(
-      finding("CAP_SYS_ADMIN", bounding & (1 << 21) != 0, "effective set", "mounts and namespaces", "run outside an unprivileged container"))
+      finding("CAP_SYS_ADMIN", bounding & (1 << 21) != 0, "effective set", "mounts and namespaces", "run outside an unprivileged container")
+    )
     result.append(
       Finding(
         name: "CAP_SYS_RESOURCE", state: bounding & (1 << 24) != 0 ? .present : .degraded, detail: "effective set",
-        purpose: "lower oom_score_adj for critical pods, raise resource limits", remedy: "grant it; without it pods run, and the kernel's defaults stay"))
+        purpose: "lower oom_score_adj for critical pods, raise resource limits",
+        remedy: "grant it; without it pods run, and the kernel's defaults stay"))
     return result
   }
 
@@ -79,7 +91,9 @@ enum MachineChecks {
     ]
     return [finding("cgroup v2", true, tree, "limits and accounting of pods", "")]
       + purposes.map { name, purpose in
-        finding("cgroup \(name)", available.contains(name), available.contains(name) ? tree : "not in \(tree)/cgroup.controllers", purpose, remedy)
+        finding(
+          "cgroup \(name)", available.contains(name), available.contains(name) ? tree : "not in \(tree)/cgroup.controllers", purpose, remedy
+        )
       }
   }
 
@@ -113,7 +127,9 @@ enum MachineChecks {
     guard let release = file("/proc/sys/kernel/osrelease") else { return false }
     if directoryExists("/sys/module/\(name)") { return true }
     let base = "/lib/modules/\(release)"
-    if (file(base + "/modules.builtin") ?? "").contains("/\(name).ko") || (file(base + "/modules.dep") ?? "").contains("/\(name).ko") { return true }
+    if (file(base + "/modules.builtin") ?? "").contains("/\(name).ko") || (file(base + "/modules.dep") ?? "").contains("/\(name).ko") {
+      return true
+    }
     // A kernel without modules tells its configuration at most.
     return !directoryExists(base) && !directoryExists("/proc/modules")
   }

@@ -1,8 +1,8 @@
 import ContainerImages
 import ContainerRuntime
 import JSONCodec
-import KubernetesAPI
 import Kubelet
+import KubernetesAPI
 import LinuxKernel
 import PodNetwork
 

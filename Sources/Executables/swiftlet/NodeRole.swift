@@ -4,8 +4,8 @@ import ContainerImages
 import ContainerRuntime
 import HTTPServing
 import JSONCodec
-import KubernetesAPI
 import Kubelet
+import KubernetesAPI
 import KubernetesClient
 import Logging
 import NIOPosix
@@ -31,11 +31,14 @@ struct NodeRole {
 
   /// The controllers that cgroup v2 lacks here. Throws where that was not allowed.
   static func missingControllers(_ options: NodeOptions) throws -> [String] {
-    let missing = MachineChecks.controllers(root: options.cgroupRoot).filter { $0.state == .missing }.map { String($0.name.dropFirst("cgroup ".count)) }
+    let missing = MachineChecks.controllers(root: options.cgroupRoot).filter { $0.state == .missing }.map {
+      String($0.name.dropFirst("cgroup ".count))
+    }
     let names = missing == ["v2"] ? CgroupHierarchy.needed : missing
     guard names.isEmpty || options.allowMissingControllers else {
       throw StartFailure(
-        "cgroup v2 lacks the \(names.joined(separator: ", ")) controller\(names.count == 1 ? "" : "s") on this machine, so limits of pods could not be enforced. Boot with systemd.unified_cgroup_hierarchy=1 (or cgroup_no_v1=all), or run with --allow-missing-controllers; `swiftlet check` tells more.")
+        "cgroup v2 lacks the \(names.joined(separator: ", ")) controller\(names.count == 1 ? "" : "s") on this machine, so limits of pods could not be enforced. Boot with systemd.unified_cgroup_hierarchy=1 (or cgroup_no_v1=all), or run with --allow-missing-controllers; `swiftlet check` tells more."
+      )
     }
     return names
   }
@@ -116,7 +119,9 @@ struct NodeRole {
       }
     }
     guard !range.isEmpty else {
-      throw StartFailure("the cluster gave node \(nodeName) no range of pod addresses (spec.podCIDR) within \(Int(Self.rangeSecondsMax)) s; start its controllers, or set it with kubectl patch node")
+      throw StartFailure(
+        "the cluster gave node \(nodeName) no range of pod addresses (spec.podCIDR) within \(Int(Self.rangeSecondsMax)) s; start its controllers, or set it with kubectl patch node"
+      )
     }
     let network = try PodNetwork(PodNetworkSettings.configuration(paths, options, podCIDR: range))
     try network.start()
@@ -136,7 +141,9 @@ struct NodeRole {
     do {
       try await endpoint.start()
     } catch {
-      throw StartFailure("the node's endpoint cannot listen on port \(options.kubeletPort): \(error). See what listens there with `ss -ltnp 'sport = :\(options.kubeletPort)'`, or choose another with --kubelet-port.")
+      throw StartFailure(
+        "the node's endpoint cannot listen on port \(options.kubeletPort): \(error). See what listens there with `ss -ltnp 'sport = :\(options.kubeletPort)'`, or choose another with --kubelet-port."
+      )
     }
     let tools = AgentSocket(path: paths.agentSocket.string, kubelet: kubelet, images: images, group: group, log: log)
     try await tools.start()

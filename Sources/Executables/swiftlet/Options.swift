@@ -89,7 +89,8 @@ struct ListenAddressArgument: ExpressibleByArgument {
   let port: Int
 
   init?(argument: String) {
-    guard let colon = argument.lastIndex(of: ":"), let port = Int(argument[argument.index(after: colon)...]), (0...65535).contains(port) else {
+    guard let colon = argument.lastIndex(of: ":"), let port = Int(argument[argument.index(after: colon)...]), (0...65535).contains(port)
+    else {
       return nil
     }
     var host = String(argument[..<colon])

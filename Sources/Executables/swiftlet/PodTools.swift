@@ -105,7 +105,8 @@ struct Inspect: AsyncParsableCommand {
       guard let pod else { return print(try await target.client.json("GET", "/runtime").prettyText()) }
       let parts = try await target.path(pod).split(separator: "/")
       let pods = try await target.client.json("GET", "/pods")
-      for item in pods["items"].array ?? [] where item["metadata"]["name"].string == String(parts[1]) && item["metadata"]["namespace"].string == String(parts[0]) {
+      for item in pods["items"].array ?? []
+      where item["metadata"]["name"].string == String(parts[1]) && item["metadata"]["namespace"].string == String(parts[0]) {
         print(item.prettyText())
       }
     }

@@ -48,7 +48,9 @@ struct Agent: AsyncParsableCommand {
   @Option(help: "How to reach the cluster, and as whom (user system:node:<name>, group system:nodes).")
   var kubeconfig: String
 
-  @Option(name: .customLong("client-ca-file"), help: "PEM of who vouches for callers of the node's endpoint; by default the kubeconfig's authority.")
+  @Option(
+    name: .customLong("client-ca-file"),
+    help: "PEM of who vouches for callers of the node's endpoint; by default the kubeconfig's authority.")
   var clientCAFile: String?
 
   func run() async throws {

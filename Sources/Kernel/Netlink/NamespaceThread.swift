@@ -106,11 +106,13 @@ package final class NamespaceThread: Sendable {
     defer { pthread_attr_destroy(&attributes) }
     pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
     pthread_attr_setstacksize(&attributes, 512 << 10)
-    let result = pthread_create(&thread, &attributes, { argument in
-      guard let argument else { return nil }
-      Unmanaged<ThreadBody>.fromOpaque(argument).takeRetainedValue().run()
-      return nil
-    }, box.toOpaque())
+    let result = pthread_create(
+      &thread, &attributes,
+      { argument in
+        guard let argument else { return nil }
+        Unmanaged<ThreadBody>.fromOpaque(argument).takeRetainedValue().run()
+        return nil
+      }, box.toOpaque())
     guard result == 0 else {
       box.release()
       throw KernelError("pthread_create", errno: Errno(rawValue: result))

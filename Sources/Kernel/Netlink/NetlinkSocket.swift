@@ -78,7 +78,8 @@ package final class NetlinkSocket: Sendable {
             continue
           }
           let request = requests[index]
-          results[index] = message.failure(operation: request.operation, target: request.target).map { .failure($0) }
+          results[index] =
+            message.failure(operation: request.operation, target: request.target).map { .failure($0) }
             ?? .success(collected[index])
           open -= 1
         }
@@ -104,7 +105,8 @@ package final class NetlinkSocket: Sendable {
       for _ in 0..<Self.dumpAttemptsMax {
         if let messages = try dumpOnce(request) { return messages }
       }
-      throw NetlinkError(request.operation, request.target, errno: .resourceTemporarilyUnavailable,
+      throw NetlinkError(
+        request.operation, request.target, errno: .resourceTemporarilyUnavailable,
         explanation: "the table changed during each of \(Self.dumpAttemptsMax) dumps")
     }
   }

@@ -73,7 +73,8 @@ package enum DetachedMount {
   }
 
   /// The same by a path on the host, links followed.
-  package static func bind(path: FilePath, readOnly: Bool, propagation: MountPropagation = .private) throws(KernelError) -> OwnedDescriptor {
+  package static func bind(path: FilePath, readOnly: Bool, propagation: MountPropagation = .private) throws(KernelError) -> OwnedDescriptor
+  {
     let source = try Files.open(path.string, flags: Int32(CL_O_PATH))
     return try bind(source, readOnly: readOnly, propagation: propagation)
   }

@@ -183,7 +183,11 @@ private struct SelectorScanner {
 
   private mutating func key() throws(SelectorError) -> String {
     let key = word()
-    guard Names.isQualified(key) else { throw fail("<nil>: Invalid value: \"\(key)\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')") }
+    guard Names.isQualified(key) else {
+      throw fail(
+        "<nil>: Invalid value: \"\(key)\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+      )
+    }
     return key
   }
 
@@ -205,13 +209,19 @@ private struct SelectorScanner {
 
   private mutating func value() throws(SelectorError) -> String {
     let value = word()
-    guard Names.isLabelValue(value) else { throw fail("values[0]: Invalid value: \"\(value)\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')") }
+    guard Names.isLabelValue(value) else {
+      throw fail(
+        "values[0]: Invalid value: \"\(value)\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+      )
+    }
     return value
   }
 
   private mutating func number() throws(SelectorError) -> Int64 {
     let text = word()
-    guard let number = Int64(text) else { throw fail("values[0]: Invalid value: \"\(text)\": for 'Gt', 'Lt' operators, the value must be an integer") }
+    guard let number = Int64(text) else {
+      throw fail("values[0]: Invalid value: \"\(text)\": for 'Gt', 'Lt' operators, the value must be an integer")
+    }
     return number
   }
 

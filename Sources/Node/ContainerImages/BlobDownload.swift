@@ -53,8 +53,9 @@ extension RegistrySession {
       case .done: return
       case .again(let milliseconds): try await Task.sleep(for: .milliseconds(milliseconds))
       case .giveUp:
-        throw failure ?? ImageError(
-          .truncated, "\(server.hostAndPort) ended the layer \(blob.digest) after \(progress.received) of \(blob.size) bytes")
+        throw failure
+          ?? ImageError(
+            .truncated, "\(server.hostAndPort) ended the layer \(blob.digest) after \(progress.received) of \(blob.size) bytes")
       }
     }
   }

@@ -1,9 +1,10 @@
-import struct Crypto.SHA256
 import Glibc
 import LinuxKernel
 import NIOCore
 import OCISpec
 import SystemPackage
+
+import struct Crypto.SHA256
 
 /// Bytes that come in pieces, read by one plain thread. A piece stays valid until the next call.
 protocol ByteSource: AnyObject {

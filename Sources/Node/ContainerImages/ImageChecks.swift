@@ -1,5 +1,6 @@
-import struct Crypto.SHA256
 import OCISpec
+
+import struct Crypto.SHA256
 
 func sha256(_ bytes: [UInt8]) -> Digest { Digest(bytes: SHA256.hash(data: bytes)) }
 

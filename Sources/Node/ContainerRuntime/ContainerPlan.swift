@@ -39,13 +39,17 @@ enum ContainerPlan {
     }
     guard plain, !name.isEmpty, name.utf8.count <= 253, !name.contains("..") else { throw refuse("not a name") }
     guard value.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7f || $0 == 9 }) else { throw refuse("not a value") }
-    let dotted = name.contains(".") && !(name.firstIndex(of: "/").map { $0 < name.firstIndex(of: ".")! } ?? false)
+    let dotted =
+      name.contains(".") && !(name.firstIndex(of: "/").map { $0 < name.firstIndex(of: ".")! } ?? false)
       ? name : String(name.map { $0 == "/" ? "." : $0 })
     if dotted.hasPrefix("net.") {
       if spec.hostNetwork { throw refuse("not with hostNetwork") }
       return
     }
-    let ipc = ["kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"]
+    let ipc = [
+      "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni",
+      "kernel.shm_rmid_forced",
+    ]
     guard ipc.contains(dotted) || dotted.hasPrefix("fs.mqueue.") else { throw refuse("not of a pod's own namespaces") }
     if spec.hostIPC { throw refuse("not with hostIPC") }
   }
@@ -86,7 +90,8 @@ enum ContainerPlan {
     return try plan.finish()
   }
 
-  static func exec(_ spec: ExecSpec, in container: ContainerSpec, ownCgroup: Bool, stdio: [SharedDescriptor?]) throws -> [SharedDescriptor] {
+  static func exec(_ spec: ExecSpec, in container: ContainerSpec, ownCgroup: Bool, stdio: [SharedDescriptor?]) throws -> [SharedDescriptor]
+  {
     var plan = PlanBuilder(kind: POD_PLAN_EXEC, id: container.id)
     try process(&plan, container, argv: spec.argv, tty: spec.tty)
     plan.flag(POD_OWN_CGROUP_NAMESPACE, ownCgroup)
@@ -142,7 +147,8 @@ enum ContainerPlan {
   ) throws -> pod_slice {
     var all = spec.mounts
     if sandbox.hostIPC, !all.contains(where: { $0.target == "/dev/shm" }) {
-      all.insert(ContainerMount(source: .bind("/dev/shm", readOnly: false, propagation: .private), target: "/dev/shm", isDirectory: true), at: 0)
+      all.insert(
+        ContainerMount(source: .bind("/dev/shm", readOnly: false, propagation: .private), target: "/dev/shm", isDirectory: true), at: 0)
     }
     // A mount below another one comes after it.
     all = all.enumerated().sorted { (depth($0.element.target), $0.offset) < (depth($1.element.target), $1.offset) }.map(\.element)

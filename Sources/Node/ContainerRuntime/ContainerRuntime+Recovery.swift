@@ -198,7 +198,9 @@ extension ContainerRuntime {
   }
 
   private static func statistics(_ cgroup: borrowing CgroupDirectory) -> ContainerStatistics {
-    func number(_ file: String) -> Int64? { (try? cgroup.value(file)).flatMap { Int64($0.split(whereSeparator: \.isWhitespace).first ?? "") } }
+    func number(_ file: String) -> Int64? {
+      (try? cgroup.value(file)).flatMap { Int64($0.split(whereSeparator: \.isWhitespace).first ?? "") }
+    }
     let cpu = ((try? cgroup.counters("cpu.stat")) ?? [:])["usage_usec"] ?? 0
     let memory = number("memory.current")
     let inactive = ((try? cgroup.counters("memory.stat")) ?? [:])["inactive_file"] ?? 0

@@ -60,7 +60,8 @@ package final class ContainerRuntime: Sendable {
       let why = failure.map { ": \($0)" } ?? ""
       throw ContainerRuntimeError(
         .missingControllers,
-        "cgroup v2 at \(root?.string ?? "(not mounted)") lacks \(missing.joined(separator: ", "))\(why); boot with systemd.unified_cgroup_hierarchy=1, or allow it with --allow-missing-controllers")
+        "cgroup v2 at \(root?.string ?? "(not mounted)") lacks \(missing.joined(separator: ", "))\(why); boot with systemd.unified_cgroup_hierarchy=1, or allow it with --allow-missing-controllers"
+      )
     }
     // The supervisors run from a read-only mount of their program: no container can reach it for writing through /proc/<pid>/exe.
     let file = try Files.open(configuration.supervisorPath.string, flags: Int32(CL_O_PATH))
@@ -111,7 +112,8 @@ package final class ContainerRuntime: Sendable {
     try files.create(spec)
     let plan = try ContainerPlan.sandbox(spec)
     let run = try Files.openDirectory(files.run)
-    let listener = OwnedDescriptor(owning: try KernelError.check("listen", files.run.string, cl_listen_seqpacket(run.rawValue, "supervisor.sock", 8)))
+    let listener = OwnedDescriptor(
+      owning: try KernelError.check("listen", files.run.string, cl_listen_seqpacket(run.rawValue, "supervisor.sock", 8)))
     var pair: [Int32] = [-1, -1]
     try KernelError.check("socketpair", "", cl_socketpair_seqpacket(&pair))
     let ours = SharedDescriptor(OwnedDescriptor(owning: pair[0]))
@@ -172,7 +174,9 @@ package final class ContainerRuntime: Sendable {
       execs = [:]
       return all
     }
-    for exit in waiting { exit.finish(.failure(ContainerRuntimeError(.supervisorGone, "the connection to the pod's supervisor has ended"))) }
+    for exit in waiting {
+      exit.finish(.failure(ContainerRuntimeError(.supervisorGone, "the connection to the pod's supervisor has ended")))
+    }
     if sandbox.isBeingRemoved.load(ordering: .relaxed) { return }
     Task {
       let isDead = try? await offPool {
@@ -218,7 +222,8 @@ package final class ContainerRuntime: Sendable {
         || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || "._-".utf8.contains(byte)
     }
     guard plain, !id.isEmpty, id.utf8.count < Int(POD_ID_SIZE), !id.hasPrefix(".") else {
-      throw ContainerRuntimeError(.invalid, "\(id.debugDescription) is not an id: letters, digits, '-', '_', '.', at most \(POD_ID_SIZE - 1)")
+      throw ContainerRuntimeError(
+        .invalid, "\(id.debugDescription) is not an id: letters, digits, '-', '_', '.', at most \(POD_ID_SIZE - 1)")
     }
   }
 
@@ -331,7 +336,9 @@ package final class ContainerRuntime: Sendable {
       fill(&$0)
     }
     // It ended in between: what the signal was for has happened.
-    if reply.event.result < 0, reply.event.result != -ESRCH { throw KernelError("pidfd_send_signal", id, errno: Errno(rawValue: -reply.event.result)) }
+    if reply.event.result < 0, reply.event.result != -ESRCH {
+      throw KernelError("pidfd_send_signal", id, errno: Errno(rawValue: -reply.event.result))
+    }
   }
 
   /// The terminal of a container that was started with one.

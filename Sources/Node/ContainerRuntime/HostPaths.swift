@@ -37,7 +37,9 @@ enum HostPaths {
     return found
   }
 
-  private static let own: Set<String> = ["pts", "shm", "mqueue", "fd", "null", "zero", "full", "random", "urandom", "tty", "console", "ptmx"]
+  private static let own: Set<String> = [
+    "pts", "shm", "mqueue", "fd", "null", "zero", "full", "random", "urandom", "tty", "console", "ptmx",
+  ]
   private static let depthMax = 4
   private static let devicesMax = 4096
 

@@ -110,12 +110,14 @@ enum SeccompProfile {
     """
 
   static let callsByCapability: [(capability: String, calls: String)] = [
-    ("SYS_ADMIN",
+    (
+      "SYS_ADMIN",
       """
       bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr lsm_list_modules
       lsm_set_self_attr mount mount_setattr move_mount open_tree perf_event_open pivot_root quotactl quotactl_fd setdomainname
       sethostname setns syslog umount umount2 unshare
-      """),
+      """
+    ),
     ("DAC_READ_SEARCH", "open_by_handle_at"),
     ("SYS_BOOT", "reboot"),
     ("SYS_CHROOT", "chroot"),

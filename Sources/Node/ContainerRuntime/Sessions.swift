@@ -37,7 +37,9 @@ package final class ExecSession: Sendable {
   private let terminal: SharedDescriptor?
   private let sendSignal: @Sendable (Int32) async throws -> Void
 
-  init(pid: Int32, ends: StreamEnds, exit: ExecExit, terminal: SharedDescriptor?, sendSignal: @escaping @Sendable (Int32) async throws -> Void) {
+  init(
+    pid: Int32, ends: StreamEnds, exit: ExecExit, terminal: SharedDescriptor?, sendSignal: @escaping @Sendable (Int32) async throws -> Void
+  ) {
     self.pid = pid
     self.ends = ends
     self.exit = exit
@@ -141,7 +143,9 @@ extension ContainerRuntime {
           $0.exec = execID
           $0.signal = signal
         }
-        if reply.event.result < 0, reply.event.result != -ESRCH { throw KernelError("pidfd_send_signal", id, errno: Errno(rawValue: -reply.event.result)) }
+        if reply.event.result < 0, reply.event.result != -ESRCH {
+          throw KernelError("pidfd_send_signal", id, errno: Errno(rawValue: -reply.event.result))
+        }
       }
     } catch {
       sandbox.execs.withLock { _ = $0.removeValue(forKey: execID) }
@@ -150,7 +154,9 @@ extension ContainerRuntime {
   }
 
   /// Joins the streams of a running container.
-  package func attach(container id: String, in sandboxID: String, stdin: Bool = true, stdout: Bool = true, stderr: Bool = true) async throws -> AttachSession {
+  package func attach(container id: String, in sandboxID: String, stdin: Bool = true, stdout: Bool = true, stderr: Bool = true) async throws
+    -> AttachSession
+  {
     let sandbox = try sandbox(sandboxID)
     let connection = try sandbox.living()
     let spec = try sandbox.container(id).spec

@@ -16,7 +16,8 @@ package struct RuntimeConfiguration: Sendable {
   package var allowMissingControllers: Bool
 
   package init(
-    supervisorPath: FilePath, runDirectory: FilePath, stateDirectory: FilePath, cgroupRoot: FilePath? = nil, allowMissingControllers: Bool = false
+    supervisorPath: FilePath, runDirectory: FilePath, stateDirectory: FilePath, cgroupRoot: FilePath? = nil,
+    allowMissingControllers: Bool = false
   ) {
     self.supervisorPath = supervisorPath
     self.runDirectory = runDirectory

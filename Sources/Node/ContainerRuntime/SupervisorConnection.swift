@@ -48,7 +48,9 @@ final class SupervisorConnection: Sendable {
   func activate() { source.activate() }
 
   /// Sends a request and waits for its answer. A negative result comes back as an answer, not as an error.
-  func request(_ kind: pod_request_kind, descriptors: [SharedDescriptor] = [], _ fill: (inout pod_request) -> Void = { _ in }) async throws -> Reply {
+  func request(_ kind: pod_request_kind, descriptors: [SharedDescriptor] = [], _ fill: (inout pod_request) -> Void = { _ in }) async throws
+    -> Reply
+  {
     var request = pod_request()
     request.kind = kind.rawValue
     fill(&request)

@@ -38,7 +38,7 @@ struct HostSettings: Sendable {
       guard parts.count == 2 else { continue }
       do {
         try Sysctl.write(String(parts[0]), String(parts[1]))
-      } catch where error.errno == .noSuchFileOrDirectory {}  // an interface that is gone
+      } catch  where error.errno == .noSuchFileOrDirectory {}  // an interface that is gone
     }
     _ = unlink(record.string)
   }

@@ -40,7 +40,7 @@ struct NetworkWorker: Sendable {
     for case .failure(let error) in moved where !error.isAbsence { throw error }
     do {
       try route.request(.deleteLinks(group: plan.doomedGroup))
-    } catch where error.isAbsence {}  // their namespaces went meanwhile
+    } catch  where error.isAbsence {}  // their namespaces went meanwhile
   }
 
   /// The MTU of the interface that the best default route uses; 1500 where there is none.
@@ -58,7 +58,7 @@ extension NetlinkSocket {
   func link(_ name: String) throws(NetlinkError) -> Link? {
     do {
       return try request(.getLink(name: name)).first.flatMap { Link($0) }
-    } catch where error.isAbsence {
+    } catch  where error.isAbsence {
       return nil
     }
   }

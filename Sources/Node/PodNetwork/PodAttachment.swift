@@ -59,7 +59,8 @@ extension PodNetwork {
       guard let address = table.nextAddress() else {
         throw PodNetworkError(
           .exhausted,
-          "no address is free in the node's pod CIDR \(table.range): all \(table.capacity) are in use; delete pods or give the node a larger range")
+          "no address is free in the node's pod CIDR \(table.range): all \(table.capacity) are in use; delete pods or give the node a larger range"
+        )
       }
       let lease = Lease(
         sandbox: sandbox, address: address, interface: plan.interfaceName(sandbox: sandbox, address: address),
@@ -134,7 +135,7 @@ extension PodNetwork {
   private func closePorts(_ lease: Lease, _ worker: NetworkWorker) throws {
     do {
       try worker.netfilter.commit(Transaction(plan.table, NodeRules.remove(lease)))
-    } catch where error.isAbsence {
+    } catch  where error.isAbsence {
       try installRules(worker)  // somebody else changed the table
     }
   }

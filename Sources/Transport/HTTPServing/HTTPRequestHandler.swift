@@ -224,7 +224,8 @@ final class HTTPRequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
   }
 
-  private func writeHead(_ status: HTTPResponseStatus, _ headers: HTTPHeaders, _ request: HTTPRequestHead, _ context: ChannelHandlerContext) {
+  private func writeHead(_ status: HTTPResponseStatus, _ headers: HTTPHeaders, _ request: HTTPRequestHead, _ context: ChannelHandlerContext)
+  {
     var headers = headers
     if !isHTTP2 {
       if closesAfterAnswer {

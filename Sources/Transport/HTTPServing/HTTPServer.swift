@@ -142,10 +142,11 @@ private func configureHTTP2(_ channel: any Channel, service: HTTPService, peerCe
     mode: .server, connectionConfiguration: connection, streamConfiguration: stream, streamDelegate: management.http2StreamDelegate
   ) { stream in
     stream.eventLoop.makeCompletedFuture {
-      try stream.pipeline.syncOperations.addHandlers([
-        HTTP2FramePayloadToHTTP1ServerCodec(),
-        HTTPRequestHandler(service: service, isHTTP2: true, peerCertificateDER: peerCertificateDER, remoteAddress: remoteAddress),
-      ] as [any ChannelHandler])
+      try stream.pipeline.syncOperations.addHandlers(
+        [
+          HTTP2FramePayloadToHTTP1ServerCodec(),
+          HTTPRequestHandler(service: service, isHTTP2: true, peerCertificateDER: peerCertificateDER, remoteAddress: remoteAddress),
+        ] as [any ChannelHandler])
     }
   }
   try channel.pipeline.syncOperations.addHandlers([management, CloseOnErrorHandler()] as [any ChannelHandler])

@@ -81,15 +81,20 @@ final class HTTPService: Sendable {
       return open.nextStream
     }
     if id == nil { task.cancel() }
-    let result = await withTaskCancellationHandler { await task.result } onCancel: { task.cancel() }
+    let result = await withTaskCancellationHandler {
+      await task.result
+    } onCancel: {
+      task.cancel()
+    }
     let isStopping = open.withLock { open in
       if let id { open.streams[id] = nil }
       return open.isStopping
     }
-    let isComplete = switch result {
-    case .success: true
-    case .failure(let error): isStopping && error is CancellationError
-    }
+    let isComplete =
+      switch result {
+      case .success: true
+      case .failure(let error): isStopping && error is CancellationError
+      }
     eventLoop.execute { connection.value.endStream(completely: isComplete) }
   }
 

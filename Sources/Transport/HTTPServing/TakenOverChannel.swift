@@ -12,7 +12,9 @@ final class HeldBytesHandler: ChannelInboundHandler, RemovableChannelHandler {
   func channelReadComplete(context: ChannelHandlerContext) {}
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    if case .some(ChannelEvent.inputClosed) = event as? ChannelEvent { hasInputClosed = true } else {
+    if case .some(ChannelEvent.inputClosed) = event as? ChannelEvent {
+      hasInputClosed = true
+    } else {
       context.fireUserInboundEventTriggered(event)
     }
   }

@@ -112,7 +112,11 @@ package func openUpgrade(
     let head = HTTPRequestHead(version: .http1_1, method: method, uri: uri, headers: headers)
     channel.write(HTTPClientRequestPart.head(head), promise: nil)
     channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
-    let result = try await withTaskCancellationHandler { try await answer.futureResult.get() } onCancel: { channel.close(promise: nil) }
+    let result = try await withTaskCancellationHandler {
+      try await answer.futureResult.get()
+    } onCancel: {
+      channel.close(promise: nil)
+    }
     deadline.cancel()
     return (channel, result)
   } catch {
@@ -195,7 +199,8 @@ private final class UpgradeAnswerReader: ChannelInboundHandler, RemovableChannel
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    answer.fail(UpgradeForwardingError(code: error is HTTPParserError ? .badAnswer : .closed, description: "error dialing backend: \(error)"))
+    answer.fail(
+      UpgradeForwardingError(code: error is HTTPParserError ? .badAnswer : .closed, description: "error dialing backend: \(error)"))
     context.close(promise: nil)
   }
 }

@@ -87,7 +87,9 @@ package final class ByteInbox: Sendable {
         if report > 0 { onTaken(report) }
         if let result { continuation.resume(returning: result) }
       }
-    } onCancel: { finish() }
+    } onCancel: {
+      finish()
+    }
   }
 
   /// The same as a sequence that pulls: reading it slowly slows the sender down.

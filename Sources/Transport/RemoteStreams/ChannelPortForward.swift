@@ -9,7 +9,9 @@ func upgradeChannelPortForward(
   _ request: ServedRequest, accept: String, offered: [String], also tunnel: String, _ connect: @escaping PortForwardConnect
 ) -> ServedResponse {
   let names: [WebSocketCommandProtocol.Name] = [.v4, .v4Base64]
-  guard let name = offered.isEmpty ? .v4 : offered.lazy.compactMap({ WebSocketCommandProtocol.Name(rawValue: $0) }).first(where: { names.contains($0) })
+  guard
+    let name = offered.isEmpty
+      ? .v4 : offered.lazy.compactMap({ WebSocketCommandProtocol.Name(rawValue: $0) }).first(where: { names.contains($0) })
   else { return cannotNegotiate(offered: offered, accepted: [tunnel] + names.map(\.rawValue)) }
   let texts = (request.queryValues("port") + request.queryValues("ports")).flatMap { $0.split(separator: ",") }
   let ports = texts.compactMap { UInt16($0) }
@@ -36,7 +38,9 @@ private func runChannelPortForward(
       return WebSocketHandler.pipeline() + [handler]
     }
   } catch { return ready.fail(error) }
-  guard let handler = try? await ready.futureResult.get(), let inboxes = try? await eventLoop.submit({ handler.value.inboxes }).get() else { return }
+  guard let handler = try? await ready.futureResult.get(), let inboxes = try? await eventLoop.submit({ handler.value.inboxes }).get() else {
+    return
+  }
   @Sendable func write(_ bytes: ByteBuffer, on number: Int) async throws {
     try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
       eventLoop.execute { handler.value.write(bytes, on: number, continuation) }

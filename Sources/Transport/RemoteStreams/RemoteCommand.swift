@@ -70,7 +70,11 @@ package func upgradeRemoteCommand(
 func runSession(_ channel: any Channel, _ streams: RemoteCommandStreams, _ session: @escaping RemoteCommandSession) async -> JSON {
   let work = Task { await session(streams) }
   channel.closeFuture.whenComplete { _ in work.cancel() }
-  return await withTaskCancellationHandler { await work.value } onCancel: { work.cancel() }
+  return await withTaskCancellationHandler {
+    await work.value
+  } onCancel: {
+    work.cancel()
+  }
 }
 
 // MARK: statuses

@@ -46,7 +46,11 @@ func runSPDYCommand(
   let (opened, continuation) = AsyncStream<SPDYStream>.makeStream()
   do {
     try await channel.takeUp {
-      [SPDYHandler(role: .server, admit: { $0.first { $0.name == "streamtype" }.flatMap { CommandStreamKind(rawValue: $0.value) } != nil }, streams: continuation)]
+      [
+        SPDYHandler(
+          role: .server, admit: { $0.first { $0.name == "streamtype" }.flatMap { CommandStreamKind(rawValue: $0.value) } != nil },
+          streams: continuation)
+      ]
     }
   } catch { return }
   let tooLate = channel.eventLoop.scheduleTask(in: streamCreationTimeout) { channel.close(promise: nil) }

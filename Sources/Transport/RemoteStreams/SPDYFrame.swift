@@ -58,7 +58,9 @@ enum SPDYFrame: Equatable {
     guard first & 0x8000_0000 != 0 else { return .data(stream: first, isFinal: isFinal, payload) }
     guard first >> 16 & 0x7fff == UInt32(version) else { throw SPDYError("frame of SPDY version \(first >> 16 & 0x7fff), not 3") }
     let type = UInt16(first & 0xffff)
-    guard let frame = control(type, flags: UInt8(second >> 24), &payload) else { throw SPDYError("a control frame of type \(type) is cut short") }
+    guard let frame = control(type, flags: UInt8(second >> 24), &payload) else {
+      throw SPDYError("a control frame of type \(type) is cut short")
+    }
     return frame
   }
 

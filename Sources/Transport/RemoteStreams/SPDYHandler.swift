@@ -167,5 +167,9 @@ package struct SPDYStream: Sendable {
   package func reset(_ status: SPDYResetStatus) { eventLoop.execute { handler.value.reset(id, status) } }
 
   /// Ends the whole connection politely: the peer gets everything written before, and closes.
-  func endConnection() { eventLoop.execute { handler.value.change { $0.goAway() }; handler.value.discardInput() } }
+  func endConnection() {
+    eventLoop.execute {
+      handler.value.change { $0.goAway() }; handler.value.discardInput()
+    }
+  }
 }

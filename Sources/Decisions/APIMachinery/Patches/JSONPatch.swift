@@ -79,7 +79,8 @@ private struct JSONPatchOperation {
       guard copiedBytes <= jsonPatchCopiedBytesMax else {
         throw PatchError(
           kind: .tooLarge,
-          message: "Unable to copy, the accumulated size increase of copy is \(copiedBytes), exceeding the limit \(jsonPatchCopiedBytesMax)")
+          message: "Unable to copy, the accumulated size increase of copy is \(copiedBytes), exceeding the limit \(jsonPatchCopiedBytesMax)"
+        )
       }
       try document.add(value, at: path, operation: "copy")
     }

@@ -137,7 +137,8 @@ enum StrategicMerge {
       let key = try identity.key(of: item)
       while position < wanted.count, wanted[position] != key { position += 1 }
       guard position < wanted.count else {
-        throw .malformed("The order in patch list:\n\(JSON.array(items).text())\n doesn't match $setElementOrder list:\n\(JSON.array(order).text())\n")
+        throw .malformed(
+          "The order in patch list:\n\(JSON.array(items).text())\n doesn't match $setElementOrder list:\n\(JSON.array(order).text())\n")
       }
       position += 1
     }
