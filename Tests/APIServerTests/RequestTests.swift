@@ -72,6 +72,15 @@ import Testing
   func refused(_ text: String) { #expect(IPv4Range(text) == nil) }
 }
 
+@Suite struct EventExpiryTests {
+  @Test func anHourAfterTheLastTime() {
+    let event: JSON = ["metadata": ["creationTimestamp": "2026-01-01T00:00:00Z"], "lastTimestamp": "2026-01-01T01:00:00Z"]
+    #expect(!EventExpiry.isExpired(event, now: Timestamp(rfc3339: "2026-01-01T02:00:00Z")!))
+    #expect(EventExpiry.isExpired(event, now: Timestamp(rfc3339: "2026-01-01T02:00:01Z")!))
+    #expect(!EventExpiry.isExpired([:], now: .now))
+  }
+}
+
 @Suite struct TokenTests {
   private func tokens() throws -> (ServiceAccountTokens, FilePath) {
     let directory = FilePath("/tmp/swiftlet-tokens-\(UUIDs.random())")
