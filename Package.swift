@@ -128,7 +128,7 @@ let kubeletTests: [Target] = [
   tests("PodLifecycleTests", ["PodLifecycle", "KubernetesAPI", "JSONCodec"]),
   tests("KubeletTests", [
     "Kubelet", "PodLifecycle", "KubernetesAPI", "JSONCodec", "KubernetesClient", "ContainerRuntime", "ContainerImages", "PodNetwork",
-    "OCISpec", "LinuxKernel", "APIServer", "RevisionStore", systemPackage, nioCore, nioPosix, nioHTTP1, nioHTTP2, log,
+    "OCISpec", "LinuxKernel", "APIServer", "RevisionStore", systemPackage, nioCore, nioPosix, nioHTTP1, nioHTTP2, yams, log,
   ]),
 ]
 
