@@ -84,10 +84,18 @@ enum Authorization {
     if aboutOneself.contains(request.resource.plural), method == "POST", !user.isAnonymous { return true }
     guard let node = user.nodeName else { return false }
     let plural = request.resource.plural
+    if let subresource = request.subresource {
+      // Never exec, attach, log or binding: with those one node's credential would reach into every other node.
+      switch (plural, subresource) {
+      case ("pods", "status"), ("nodes", "status"), ("pods", "eviction"), ("serviceaccounts", "token"): break
+      default: return false
+      }
+    }
+    if method == "DELETE", request.name == nil { return false }
     if method == "GET" { return nodeReads.contains(plural) }
     switch plural {
     case "nodes": return request.name == nil ? method == "POST" : request.name == node
-    case "leases": return request.namespace == "kube-node-lease" && (request.name == nil || request.name == node)
+    case "leases": return request.namespace == "kube-node-lease" && (request.name == nil ? method == "POST" : request.name == node)
     case "serviceaccounts": return method == "POST" && request.subresource == "token"
     case "tokenreviews", "subjectaccessreviews", "certificatesigningrequests": return method == "POST"
     default: return nodeWrites.contains(plural)

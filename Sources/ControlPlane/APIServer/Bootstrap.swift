@@ -3,6 +3,7 @@ import JSONCodec
 import KubernetesAPI
 import KubernetesClient
 import Logging
+import Synchronization
 
 extension APIServer {
   /// Objects that every cluster has: its namespaces and the service of the API itself.
@@ -38,11 +39,14 @@ extension APIServer {
 struct NamespaceController: Sendable {
   /// Milliseconds between two looks at a namespace whose last objects are still going.
   static let drainPause = 200
+  /// The pause doubles up to this: a finalizer may hold an object for long.
+  static let drainPauseMax = 5_000
 
   let client: KubernetesClient
   let server: APIServer
 
   func run() async {
+    let draining = Draining()
     await withDiscardingTaskGroup { group in
       for await event in client.reflect(.namespaces, log: server.log) {
         let namespaces: [JSON] =
@@ -56,7 +60,11 @@ struct NamespaceController: Sendable {
           if namespace["metadata"]["deletionTimestamp"].isNull {
             group.addTask { await furnish(name) }
           } else {
-            group.addTask { await drain(name) }
+            group.addTask {
+              guard draining.begin(name) else { return }
+              await drain(name)
+              draining.end(name)
+            }
           }
         }
       }
@@ -90,6 +98,7 @@ struct NamespaceController: Sendable {
 
   /// Deletes everything in a namespace and then its finalizer.
   private func drain(_ name: String) async {
+    var pause = Self.drainPause
     while !Task.isCancelled {
       do {
         if try await emptied(name) {
@@ -104,7 +113,8 @@ struct NamespaceController: Sendable {
       } catch {
         server.log.warning("namespace \(name) is not emptied yet: \(error)")
       }
-      try? await Task.sleep(for: .milliseconds(Self.drainPause))
+      try? await Task.sleep(for: .milliseconds(pause))
+      pause = min(pause * 2, Self.drainPauseMax)
     }
   }
 
@@ -125,6 +135,13 @@ struct NamespaceController: Sendable {
     }
     return isEmpty
   }
+}
+
+/// The namespaces that are being emptied: one loop for each, however often it changes meanwhile.
+private final class Draining: Sendable {
+  private let names = Mutex<Set<String>>([])
+  func begin(_ name: String) -> Bool { names.withLock { $0.insert(name).inserted } }
+  func end(_ name: String) { names.withLock { _ = $0.remove(name) } }
 }
 
 /// Gives each node a range of pod addresses of its own.

@@ -77,11 +77,12 @@ extension Resources {
           let stored = resource.group == resource.storageGroup ? last : EventConversion.toCore(last)
           let revision = try await store.write(.delete(key: value.key, value: StoredForm.encode(stored), .revision(value.revision)))
           last["metadata"]["resourceVersion"] = .string(String(revision))
+          if resource.kind == "Service" { await ServiceAddresses.release(last, self) }
           return (last, true)
         case .mark(let grace):
           let marked = mark(object, grace: grace, kind: resource.kind)
           if options.isDryRun { return (marked, false) }
-          let revision = try await store.write(.put(key: value.key, value: StoredForm.encode(marked), .revision(value.revision)))
+          let revision = try await store.write(.put(key: value.key, value: StoredForm.encode(resource.group == resource.storageGroup ? marked : EventConversion.toCore(marked)), .revision(value.revision)))
           var result = marked
           result["metadata"]["resourceVersion"] = .string(String(revision))
           decoded.remember(result, at: revision)

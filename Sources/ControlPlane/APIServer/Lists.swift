@@ -192,10 +192,10 @@ extension Resources {
         remaining: page.more ? page.remaining : nil)
     }
     var result = ListPage(items: [], objects: [], revision: 0)
-    if let name = selection.fields.exact("metadata.name"), selection.resource.isNamespaced == prefix.dropFirst(10).contains("/"),
-      !prefix.isEmpty
-    {
-      if let found = try await singleton(prefix + name, selection, at: revision) { return found }
+    // A namespaced object's key needs its namespace; without one, all of them are looked through.
+    let isComplete = !selection.resource.isNamespaced || prefix.split(separator: "/").count > (selection.resource.storageGroup.isEmpty ? 2 : 3)
+    if after == nil, revision == nil, isComplete, let name = selection.fields.exact("metadata.name"), !name.isEmpty, !name.contains("/") {
+      return try await singleton(prefix + name, selection)
     }
     var cursor = after
     var at = revision
@@ -219,10 +219,7 @@ extension Resources {
   }
 
   /// A list of one by its name, which is how clients watch a single object.
-  private func singleton(_ key: String, _ selection: Selection, at revision: Revision?) async throws -> ListPage? {
-    guard revision == nil,
-      key.split(separator: "/").count == (selection.resource.isNamespaced ? 3 : 2) + (selection.resource.storageGroup.isEmpty ? 0 : 1)
-    else { return nil }
+  private func singleton(_ key: String, _ selection: Selection) async throws -> ListPage {
     // The revision is read first: a change in between shows up in the watch that starts there.
     let current = try await store.currentRevision()
     guard let value = try await store.get(key, at: nil) else { return ListPage(items: [], objects: [], revision: current) }

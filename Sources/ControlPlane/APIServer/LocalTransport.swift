@@ -7,6 +7,9 @@ struct LocalTransport: APITransport {
   let server: APIServer
   let user: UserInfo
 
+  /// Events that a reader in this process may leave unread.
+  static let eventsMax = 10_000
+
   private func prepared(_ request: APIRequest) throws -> (APICall, ResourceRequest) {
     let path = request.path.split(separator: "/").map(String.init)
     guard let target = ResourceRequest(path: path, registry: server.registry) else { throw APIFailure.noSuchPath }
@@ -21,6 +24,9 @@ struct LocalTransport: APITransport {
     do {
       let (call, target) = try prepared(request)
       if request.method == "GET", target.name == nil {
+        guard Authorization.allows(user, method: "GET", target) else {
+          throw APIFailure.forbidden(target.resource, "", "User \"\(user.name)\" cannot list it")
+        }
         let page = try await server.resources.list(call, target)
         let items = try server.resources.objects(page, target.resource)
         return APIResponse(status: 200, body: ["metadata": page.metadata, "items": .array(items)])
@@ -51,12 +57,14 @@ struct LocalTransport: APITransport {
       throw APIStatusError(APIResponse(status: failure.code, body: failure.status))
     }
     let server = server
-    return AsyncThrowingStream { continuation in
+    return AsyncThrowingStream(bufferingPolicy: .bufferingOldest(Self.eventsMax)) { continuation in
       let task = Task {
         do {
           try await server.resources.run(watch) { items in
             for item in items {
-              continuation.yield(WatchEvent(kind: item.kind, object: try server.resources.object(item, watch.resource)))
+              let event = WatchEvent(kind: item.kind, object: try server.resources.object(item, watch.resource))
+              // The reader lists again.
+              if case .dropped = continuation.yield(event) { throw APIFailure.expired("this reader is too slow") }
             }
           }
           continuation.finish()

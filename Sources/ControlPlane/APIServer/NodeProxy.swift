@@ -38,7 +38,9 @@ struct NodeProxy: Sendable {
       }
       return name
     }
-    if let name = pod.metadata.annotations["kubectl.kubernetes.io/default-container"].string { return name }
+    if let name = pod.metadata.annotations["kubectl.kubernetes.io/default-container"].string, all.contains(where: { $0.name == name }) {
+      return name
+    }
     let containers = pod.spec.containers
     guard containers.count == 1 else {
       throw APIFailure.badRequest(
@@ -68,7 +70,7 @@ struct NodeProxy: Sendable {
       }
     }
     guard !items.isEmpty else { return "" }
-    return "?" + items.map { "\($0)=\(percentEncoded($1))" }.joined(separator: "&")
+    return "?" + items.map { "\(percentEncoded($0))=\(percentEncoded($1))" }.joined(separator: "&")
   }
 
   private static func isTrue(_ value: String) -> Bool { value == "1" || value == "true" }
@@ -142,6 +144,8 @@ package struct KubeletConnections: Sendable {
     var configuration = HTTPClient.Configuration(tlsConfiguration: client)
     configuration.timeout.connect = .seconds(5)
     configuration.httpVersion = .http1Only
+    // Every followed log holds a connection for as long as somebody reads it.
+    configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 4096
     http = HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
   }
 }

@@ -68,11 +68,13 @@ final class ServerMetrics: Sendable {
     var total = 0
   }
   private let state = Mutex(State())
+  /// Any other method counts as "other": what a stranger sends must not become a series of its own.
+  private static let methods: Set<String> = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
   func count(method: String, code: Int, duration: Duration) {
     let seconds = Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
     state.withLock { state in
-      state.requests[Key(method: method, code: code), default: 0] += 1
+      state.requests[Key(method: Self.methods.contains(method) ? method : "other", code: code), default: 0] += 1
       state.seconds += seconds
       state.total += 1
     }

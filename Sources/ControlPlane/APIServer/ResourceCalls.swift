@@ -30,6 +30,7 @@ extension APIServer {
     case ("PUT", .some): return try await updated(call, request, &warnings)
     case ("PATCH", .some): return try await patched(call, request, &warnings)
     case ("DELETE", .some): return try await deleted(call, request)
+    case ("DELETE", nil) where request.resource.isNamespaced && request.namespace == nil: throw APIFailure.methodNotAllowed("")
     case ("DELETE", nil):
       let options = try DeleteOptions(call, body: try call.decodedBody(registry).object)
       return .document(resources.document(try await resources.deleteCollection(call, request, options), request.resource))
@@ -269,7 +270,6 @@ extension APIServer {
   private func deleted(_ call: APICall, _ request: ResourceRequest) async throws -> APIResult {
     let options = try DeleteOptions(call, body: try call.decodedBody(registry).object)
     let (object, isGone) = try await resources.delete(request, options, user: call.user)
-    if isGone, request.resource.kind == "Service" { await ServiceAddresses.release(object, resources) }
     // Pods are answered with themselves, as are objects that are still going.
     guard isGone, request.resource.kind != "Pod" else { return .object(object, status: 200) }
     return .object([

@@ -126,7 +126,7 @@ package struct IPv4Range: Sendable, Equatable {
     guard parts.count == 4 else { return nil }
     var value: UInt32 = 0
     for part in parts {
-      guard let byte = UInt8(part) else { return nil }
+      guard let byte = UInt8(part), String(byte) == part else { return nil }
       value = value << 8 | UInt32(byte)
     }
     return value

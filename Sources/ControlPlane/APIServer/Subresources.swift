@@ -119,6 +119,12 @@ extension APIServer {
         "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: \(seconds): may not specify a duration less than 10 minutes"
       )
     }
+    guard seconds <= 1 << 32 else {
+      throw APIFailure(
+        422, "Invalid",
+        "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: \(seconds): may not specify a duration larger than 2^32 seconds"
+      )
+    }
     let reference = body["spec"]["boundObjectRef"]
     var bound: (kind: String, name: String, uid: String)?
     if let kind = reference["kind"].string {
@@ -135,6 +141,10 @@ extension APIServer {
           target.resource, target.name ?? "",
           "the UID in the bound object reference (\(uid)) does not match the UID in record. The object might have been deleted and then recreated"
         )
+      }
+      if kind == "Pod", object["spec"]["serviceAccountName"].string != request.name {
+        throw APIFailure.badRequest(
+          "cannot bind token for serviceaccount \"\(request.name ?? "")\" to pod running with different serviceaccount name.")
       }
       if let node = call.user.nodeName, kind == "Pod", object["spec"]["nodeName"].string != node {
         throw APIFailure.forbidden(

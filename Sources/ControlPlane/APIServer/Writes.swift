@@ -191,6 +191,7 @@ extension Resources {
       let revision = try await store.write(
         .delete(key: value.key, value: StoredForm.encode(new), .revision(value.revision)))
       new["metadata"]["resourceVersion"] = .string(String(revision))
+      if resource.kind == "Service" { await ServiceAddresses.release(new, self) }
       return present(new, as: resource)
     }
     let revision = try await store.write(.put(key: value.key, value: StoredForm.encode(new), .revision(value.revision)))
@@ -250,8 +251,15 @@ extension Resources {
       if resource.kind == "Pod" { keptMetadata["finalizers"] = old["metadata"]["finalizers"] }
       kept["metadata"] = keptMetadata
       new = kept
+    case "finalize":
+      let finalizers = new["spec"]["finalizers"]
+      new = old
+      new["metadata"] = metadata
+      new["spec"]["finalizers"] = finalizers
     default:
       new["metadata"] = metadata
+      // They stand for the namespace's content: only who has removed that may take them away.
+      if resource.kind == "Namespace" { new["spec"]["finalizers"] = old["spec"]["finalizers"] }
       if hasStatus, !context.user.isControlPlane { new["status"] = old["status"] }
     }
   }

@@ -117,6 +117,13 @@ struct ClusterView {
     recount(entry.node)
   }
 
+  /// Places a pod again whose binding failed, unless the watch has told meanwhile where it is.
+  mutating func retry(_ pod: Pod, ifOn node: String) {
+    guard placed[pod.uid]?.node == node, placed[pod.uid]?.pod.spec.nodeName.isEmpty == true else { return }
+    forget(pod)
+    pending[pod.uid] = pod
+  }
+
   /// False where the pod was told the same before.
   mutating func markUnschedulable(_ pod: Pod, _ message: String) -> Bool {
     let isNew = waiting[pod.uid]?.message != message

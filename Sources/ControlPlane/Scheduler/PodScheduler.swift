@@ -9,6 +9,11 @@ package struct PodScheduler: Sendable {
   /// The name that a pod's `schedulerName` has where it is ours to place.
   package static let name = "default-scheduler"
 
+  /// Milliseconds before a pod whose binding failed is placed again.
+  static let retryPause = 1_000
+  /// Milliseconds that the Scheduled event waits, so that it does not compete with the pod's start.
+  static let eventPause = 200
+
   private let client: KubernetesClient
   private let log: Logger
 
@@ -20,6 +25,8 @@ package struct PodScheduler: Sendable {
   private enum Input: Sendable {
     case pods(ReflectorEvent)
     case nodes(ReflectorEvent)
+    /// A binding that the server did not take.
+    case refused(Pod, node: String)
   }
 
   /// Runs until the task is cancelled.
@@ -34,9 +41,10 @@ package struct PodScheduler: Sendable {
           switch input {
           case .nodes(let event): cluster.apply(nodes: event)
           case .pods(let event): cluster.apply(pods: event)
+          case .refused(let pod, let node): cluster.retry(pod, ifOn: node)
           }
           guard cluster.isSynced else { continue }
-          await placePending(&cluster)
+          placePending(&cluster) { continuation.yield(.refused($0, node: $1)) }
         }
       }
       await group.next()
@@ -45,24 +53,22 @@ package struct PodScheduler: Sendable {
     }
   }
 
-  /// Decides for one pod after the other, then writes all bindings at once: they share the store's commits.
-  private func placePending(_ cluster: inout ClusterView) async {
-    var bindings: [(pod: Pod, node: String)] = []
+  /// Decides for one pod after the other; nothing waits for a write, so that the bindings of a burst share the store's commits.
+  private func placePending(_ cluster: inout ClusterView, refused: @escaping @Sendable (Pod, String) -> Void) {
     for pod in cluster.takePending() {
       switch scheduleDecision(for: pod, on: cluster.states(for: pod)) {
       case .bind(let node):
         // Counted before the server knows, so that the next decision sees it; given back where the server refuses.
         cluster.assume(pod, on: node)
-        bindings.append((pod, node))
+        Task {
+          guard await !bind(pod, to: node) else { return }
+          try? await Task.sleep(for: .milliseconds(Self.retryPause))
+          refused(pod, node)
+        }
       case .unschedulable(let message):
-        if cluster.markUnschedulable(pod, message) { await unschedulable(pod, message) }
+        if cluster.markUnschedulable(pod, message) { Task { await unschedulable(pod, message) } }
       }
     }
-    let refused = await withTaskGroup(of: Pod?.self) { group in
-      for (pod, node) in bindings { group.addTask { await bind(pod, to: node) ? nil : pod } }
-      return await group.reduce(into: [Pod]()) { refused, pod in if let pod { refused.append(pod) } }
-    }
-    for pod in refused { cluster.forget(pod) }
   }
 
   private func bind(_ pod: Pod, to node: String) async -> Bool {
@@ -79,7 +85,11 @@ package struct PodScheduler: Sendable {
       return false
     }
     // Nothing waits for the event.
-    Task { await event(pod, "Normal", "Scheduled", "Successfully assigned \(pod.namespace)/\(pod.name) to \(node)") }
+    let now = Timestamp.now
+    Task {
+      try? await Task.sleep(for: .milliseconds(Self.eventPause), tolerance: .milliseconds(100))
+      await event(pod, "Normal", "Scheduled", "Successfully assigned \(pod.namespace)/\(pod.name) to \(node)", at: now)
+    }
     return true
   }
 
@@ -94,8 +104,7 @@ package struct PodScheduler: Sendable {
     await event(pod, "Warning", "FailedScheduling", message)
   }
 
-  private func event(_ pod: Pod, _ type: String, _ reason: String, _ message: String) async {
-    let now = Timestamp.now
+  private func event(_ pod: Pod, _ type: String, _ reason: String, _ message: String, at now: Timestamp = .now) async {
     let suffix = String(UInt64(now.nanosecondsSinceEpoch), radix: 16)
     let event: JSON = [
       "kind": "Event", "apiVersion": "v1",

@@ -5,17 +5,29 @@ package struct Timestamp: Sendable, Hashable, Comparable {
   package var nanosecondsSinceEpoch: Int64
 
   package init(nanosecondsSinceEpoch: Int64) { self.nanosecondsSinceEpoch = nanosecondsSinceEpoch }
-  package init(secondsSinceEpoch: Int64) { nanosecondsSinceEpoch = secondsSinceEpoch * 1_000_000_000 }
+  /// Moments outside of the years 1678 to 2262 become the nearest that fits: times come from strangers.
+  package init(secondsSinceEpoch: Int64) {
+    let (value, overflow) = secondsSinceEpoch.multipliedReportingOverflow(by: 1_000_000_000)
+    nanosecondsSinceEpoch = overflow ? (secondsSinceEpoch < 0 ? .min : .max) : value
+  }
 
   package static func < (a: Timestamp, b: Timestamp) -> Bool { a.nanosecondsSinceEpoch < b.nanosecondsSinceEpoch }
 
   package func advanced(bySeconds seconds: Double) -> Timestamp {
-    Timestamp(nanosecondsSinceEpoch: nanosecondsSinceEpoch + Int64(seconds * 1e9))
+    let delta = Int64(max(-9e18, min(9e18, seconds * 1e9)))
+    let (value, overflow) = nanosecondsSinceEpoch.addingReportingOverflow(delta)
+    return Timestamp(nanosecondsSinceEpoch: overflow ? (delta < 0 ? .min : .max) : value)
   }
 
   /// Seconds from `other` to this moment.
   package func seconds(since other: Timestamp) -> Double {
-    Double(nanosecondsSinceEpoch - other.nanosecondsSinceEpoch) / 1e9
+    Double(nanoseconds(since: other)) / 1e9
+  }
+
+  /// Nanoseconds from `other` to this moment.
+  package func nanoseconds(since other: Timestamp) -> Int64 {
+    let (value, overflow) = nanosecondsSinceEpoch.subtractingReportingOverflow(other.nanosecondsSinceEpoch)
+    return overflow ? (self < other ? -.max : .max) : value
   }
 
   /// Whole seconds since the epoch, rounded down.
@@ -127,6 +139,8 @@ extension Timestamp {
     let seconds = Self.days(fromYear: year, month: month, day: day) * 86_400 + hour * 3600 + minute * 60 + second - offset
     let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
     guard !overflow else { return nil }
-    nanosecondsSinceEpoch = scaled + nanoseconds
+    let (sum, isBeyond) = scaled.addingReportingOverflow(nanoseconds)
+    guard !isBeyond else { return nil }
+    nanosecondsSinceEpoch = sum
   }
 }

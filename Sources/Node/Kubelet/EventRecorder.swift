@@ -12,7 +12,7 @@ package final class EventRecorder: Sendable {
   /// Events remembered for counting.
   static let correlatedMax = 4_096
   /// How long a first event waits, so that the status it belongs to goes ahead of it in the database.
-  static let gatherMilliseconds = 25
+  static let gatherMilliseconds = 200
   /// Writes per second once a burst of `burstMax` is used up.
   static let writesPerSecond = 50.0
   static let burstMax = 100.0

@@ -31,7 +31,7 @@ enum LayerFiles {
       var status = stat()
       guard fstat(owned.rawValue, &status) == 0 else { return "" }
       guard status.st_mode & S_IFMT == S_IFREG else { return "" }
-      return contents(owned.rawValue, bytesMax)
+      return contents(owned.rawValue, min(bytesMax, Int(status.st_size)))
     }
     return ""
   }

@@ -6,7 +6,7 @@ import PodLifecycle
 /// What is known of the writing of one pod's status.
 struct StatusWriter {
   /// How long a status that is about to be overtaken is held back, in seconds.
-  static let holdSeconds = 0.1
+  static let holdSeconds = 0.3
   /// Pauses after a failed write.
   static let retry = RetryBackoff(first: 0.05, most: 10)
 
@@ -73,7 +73,7 @@ extension PodWorker {
     if case .terminating = observed.termination { return true }
     guard observed.termination.isSyncing else { return false }
     if observed.containers.values.contains(where: { $0.wait != nil }) { return false }
-    if observed.containers.values.contains(where: { $0.operation == .starting && !$0.isRunning }) { return true }
+    if observed.containers.values.contains(where: { ($0.operation == .starting || $0.operation == .pulling) && !$0.isRunning }) { return true }
     return observed.containers.values.allSatisfy { $0.run == nil }
   }
 

@@ -105,6 +105,6 @@ private struct PodCells {
     let count = counted.reduce(0) { $0 + ($1["restartCount"].int ?? 0) }
     let last = counted.compactMap { $0["lastState"]["terminated"]["finishedAt"].timestamp }.max()
     guard count > 0, let last else { return "\(count)" }
-    return "\(count) (\(humanDuration(nanoseconds: pod.now.nanosecondsSinceEpoch - last.nanosecondsSinceEpoch)) ago)"
+    return "\(count) (\(humanDuration(nanoseconds: pod.now.nanoseconds(since: last))) ago)"
   }
 }

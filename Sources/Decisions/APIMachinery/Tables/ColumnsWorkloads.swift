@@ -103,7 +103,7 @@ extension TableLayouts {
   private static func jobDuration(_ job: TableSubject) -> String {
     guard let start = job.status["startTime"].timestamp else { return "" }
     let end = job.status["completionTime"].timestamp ?? job.now
-    return humanDuration(nanoseconds: end.nanosecondsSinceEpoch - start.nanosecondsSinceEpoch)
+    return humanDuration(nanoseconds: end.nanoseconds(since: start))
   }
 }
 

@@ -29,5 +29,5 @@ private func pair(_ whole: Int64, _ unit: String, _ part: Int64, _ partUnit: Str
 /// The age of a moment in an object; `<unknown>` where there is none.
 func age(_ time: JSON, now: Timestamp) -> String {
   guard let time = time.timestamp else { return "<unknown>" }
-  return humanDuration(nanoseconds: now.nanosecondsSinceEpoch - time.nanosecondsSinceEpoch)
+  return humanDuration(nanoseconds: now.nanoseconds(since: time))
 }
