@@ -1,5 +1,6 @@
 import ContainerImages
 import ContainerRuntime
+import FoundationEssentials
 import JSONCodec
 import KubernetesAPI
 import KubernetesClient
@@ -126,11 +127,29 @@ package final class Kubelet: Sendable {
 
   // MARK: - The API
 
+  /// Directories of pods that nobody knows any more: an agent that was killed between making them and remembering the pod
+  /// leaves them behind.
+  private func removeOrphans(listed: Set<String>) async {
+    let directory = services.configuration.dataDirectory.appending("pods")
+    let known = listed.union(pods.all.map(\.worker.uid))
+    for uid in (try? FileManager.default.contentsOfDirectory(atPath: directory.string)) ?? [] where !known.contains(uid) {
+      do {
+        try await services.volumes.teardown(podUID: uid)
+      } catch {
+        log.warning("the directory of pod \(uid), which is gone, was not removed: \(error)")
+      }
+    }
+  }
+
   private func followPods() async {
+    var isFirst = true
     let selector = "spec.nodeName=\(services.configuration.nodeName)"
     for await event in services.client.reflect(.pods(), fieldSelector: selector, log: log) {
       switch event {
-      case .synced(let items): await sync(items.map { Pod($0) })
+      case .synced(let items):
+        await sync(items.map { Pod($0) })
+        if isFirst { await removeOrphans(listed: Set(items.map { Pod($0).uid })) }
+        isFirst = false
       case .changed(let object): await changed(Pod(object))
       case .deleted(let object): await deleted(Pod(object))
       }

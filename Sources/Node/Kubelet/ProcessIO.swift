@@ -65,15 +65,16 @@ package struct ProcessIO: Sendable {
     guard let bytes, let input = takeInput() else { return }
     let descriptor = input.release()
     do {
-      // Wrapped before the first event: a pipe whose other end is closed already would be gone afterwards.
+      // Every write is awaited until the pipe has it: closing drops what is not flushed.
       let channel = try await NIOPipeBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-        .takingOwnershipOfDescriptor(output: descriptor) { channel in
-          channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel<Never, ByteBuffer>(wrappingChannelSynchronously: channel) }
-        }
-      try await channel.executeThenClose { _, writer in
-        for await buffer in bytes { try await writer.write(buffer) }
-        writer.finish()
+        .takingOwnershipOfDescriptor(output: descriptor) { channel in channel.eventLoop.makeSucceededFuture(channel) }
+      do {
+        for await buffer in bytes { try await channel.writeAndFlush(buffer).get() }
+      } catch {
+        try? await channel.close().get()
+        throw error
       }
+      try await channel.close().get()
     } catch {
       // The process has closed its end, or the person is gone: nothing is left to write.
     }

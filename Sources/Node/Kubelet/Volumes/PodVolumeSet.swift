@@ -42,14 +42,22 @@ actor PodVolumeSet {
     "\(podDirectory)/volumes/kubernetes.io~\(plugin)/\(volume)"
   }
 
+  /// The pod's volumes are being taken away: a preparation that still waits for a token makes nothing anew.
+  private var isOver = false
+
   // MARK: - Making ready
 
   func prepare(_ pod: Pod) async throws {
+    guard !isOver else { throw CancellationError() }
     self.pod = pod
     try HostFiles.makeDirectories(podDirectory, 0o755)
     for volume in usedVolumes(pod) {
       do {
         try await setUp(volume, pod)
+        if isOver {
+          removeTree(FilePath(podDirectory))
+          throw CancellationError()
+        }
       } catch let error as VolumeIOError {
         throw VolumeError(volume: volume["name"].string ?? "", "\(error)")
       }
@@ -145,7 +153,10 @@ actor PodVolumeSet {
     for volume in usedVolumes(pod) where VolumeKind(volume) == .projection {
       for (kind, name) in VolumePayload.references(volume) where seen.insert("\(kind) \(name)").inserted {
         let changes = objects.changes(kind, pod.namespace, name)
-        followers.append(Task { [weak self] in for await _ in changes { await self?.refresh() } })
+        followers.append(Task { [weak self] in for await _ in changes {
+          guard let self else { return }
+          await self.refresh()
+        } })
       }
     }
     if !tokens.isEmpty { followers.append(Task { [weak self] in await self?.keepTokensFresh() }) }
@@ -273,6 +284,7 @@ actor PodVolumeSet {
   // MARK: - The end
 
   func teardown() async throws {
+    isOver = true
     for follower in followers { follower.cancel() }
     followers = []
     subPaths = [:]
