@@ -24,7 +24,7 @@ struct ServiceAccountTokens: Sendable {
       key = P256.Signing.PrivateKey()
       try PrivateFile.write(Array(key.pemRepresentation.utf8), to: path, mode: 0o600)
     }
-    keyID = Base64.encode(Array(Array(SHA256.hash(data: key.publicKey.derRepresentation))[..<20]), urlSafe: true)
+    keyID = TokenBase64.encode(Array(Array(SHA256.hash(data: key.publicKey.derRepresentation))[..<20]), urlSafe: true)
   }
 
   /// What a token says; times in seconds since the epoch.
@@ -54,19 +54,19 @@ struct ServiceAccountTokens: Sendable {
 
   func token(_ claims: Claims) throws -> String {
     let header: JSON = ["alg": "ES256", "kid": .string(keyID)]
-    let signed = Base64.encode(header.serialized(), urlSafe: true) + "." + Base64.encode(claims.json.serialized(), urlSafe: true)
+    let signed = TokenBase64.encode(header.serialized(), urlSafe: true) + "." + TokenBase64.encode(claims.json.serialized(), urlSafe: true)
     let signature = try key.signature(for: Array(signed.utf8)).rawRepresentation
-    return signed + "." + Base64.encode(signature, urlSafe: true)
+    return signed + "." + TokenBase64.encode(signature, urlSafe: true)
   }
 
   /// The claims of a token that this server signed and that is valid now; nil otherwise.
   func claims(_ token: String, now: Timestamp) -> Claims? {
     let parts = token.split(separator: ".", omittingEmptySubsequences: false)
-    guard parts.count == 3, let headerBytes = Base64.decode(String(parts[0])), let header = try? JSON.parse(headerBytes),
-      header["alg"].string == "ES256", let signatureBytes = Base64.decode(String(parts[2])),
+    guard parts.count == 3, let headerBytes = TokenBase64.decode(String(parts[0])), let header = try? JSON.parse(headerBytes),
+      header["alg"].string == "ES256", let signatureBytes = TokenBase64.decode(String(parts[2])),
       let signature = try? P256.Signing.ECDSASignature(rawRepresentation: signatureBytes),
       key.publicKey.isValidSignature(signature, for: Array("\(parts[0]).\(parts[1])".utf8)),
-      let bodyBytes = Base64.decode(String(parts[1])), let body = try? JSON.parse(bodyBytes)
+      let bodyBytes = TokenBase64.decode(String(parts[1])), let body = try? JSON.parse(bodyBytes)
     else { return nil }
     let kubernetes = body["kubernetes.io"]
     guard body["iss"].string == Self.issuer, let expires = body["exp"].int, Int64(expires) > now.secondsSinceEpoch,

@@ -1,7 +1,7 @@
 import FoundationEssentials
 
 /// Base64 both ways; decoding also takes the URL-safe alphabet and missing padding.
-enum Base64 {
+enum TokenBase64 {
   static func encode(_ bytes: some Collection<UInt8>, urlSafe: Bool = false) -> String {
     let text = Data(bytes).base64EncodedString()
     guard urlSafe else { return text }
