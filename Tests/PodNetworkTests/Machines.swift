@@ -34,6 +34,7 @@ struct Machine: Sendable {
     try thread.performBlocking { try NetlinkSocket(.netfilter).keys(of: set, in: Table(.ipv4, table)) }
   }
   func sysctl(_ name: String) throws -> String { try thread.performBlocking { try Sysctl.read(name) } }
+  func setSysctl(_ name: String, _ value: String) throws { try thread.performBlocking { try Sysctl.write(name, value) } }
 
   func address(_ text: String, on name: String) throws {
     let prefix = try IPv4Prefix(text).orThrow("no prefix")
