@@ -73,6 +73,17 @@ import Testing
     #expect(await probe(["grpc": ["port": port]]).result == .failure)
   }
 
+  /// A server that takes the connection and never says a word costs the probe its timeout, no more.
+  @Test func silence() async throws {
+    let server = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup).bind(host: "127.0.0.1", port: 0).get()
+    let port = JSON(server.localAddress!.port!)
+    let began = Date()
+    #expect(await probe(["grpc": ["port": port]]).result == .failure)
+    #expect(await probe(["httpGet": ["port": port, "path": "/"]]).result == .failure)
+    #expect(Date().timeIntervalSince(began) < 6)
+    try await server.close()
+  }
+
   @Test func execAndItsTimeout() async throws {
     let runtime = FakeRuntime()
     let prober = Prober(runtime: runtime, http: prober.http, group: .singletonMultiThreadedEventLoopGroup, clock: .system, version: "1")

@@ -28,26 +28,40 @@ enum HealthCheck {
   /// Bytes of an answer that are looked at.
   static let answerBytesMax = 4096
 
+  /// Throws when there is no answer within `timeout` seconds or the task is cancelled.
   static func ask(host: String, port: Int, service: String, timeout: Double, group: any EventLoopGroup) async throws -> Status {
-    let channel = try await ClientBootstrap(group: group).connectTimeout(.milliseconds(Int64(timeout * 1000)))
-      .connect(host: host, port: port).get()
-    defer { channel.close(promise: nil) }
-    let answer = channel.eventLoop.makePromise(of: Status.self)
-    let authority = "\(host):\(port)"
-    do {
-      // The multiplexer stays on its event loop.
-      try await channel.configureHTTP2Pipeline(mode: .client) { $0.eventLoop.makeSucceededVoidFuture() }.map { multiplexer in
+    let eventLoop = group.next()
+    let answer = eventLoop.makePromise(of: Status.self)
+    let limit = TimeAmount.milliseconds(Int64(timeout * 1000))
+    let timer = eventLoop.scheduleTask(in: limit) { answer.fail(Failure(description: "context deadline exceeded")) }
+    answer.futureResult.whenComplete { _ in timer.cancel() }
+    return try await withTaskCancellationHandler {
+      do {
+        let channel = try await bootstrap(eventLoop, "\(host):\(port)", service, answer).connectTimeout(limit).connect(host: host, port: port).get()
+        channel.closeFuture.whenComplete { _ in answer.fail(Failure(description: "the connection closed without an answer")) }
+        answer.futureResult.whenComplete { _ in channel.close(promise: nil) }
+      } catch {
+        answer.fail(error)
+      }
+      return try await answer.futureResult.get()
+    } onCancel: {
+      answer.fail(CancellationError())
+    }
+  }
+
+  /// The pipeline is complete before the first byte arrives: a server speaks first, too.
+  private static func bootstrap(
+    _ eventLoop: any EventLoop, _ authority: String, _ service: String, _ answer: EventLoopPromise<Status>
+  ) -> ClientBootstrap {
+    ClientBootstrap(group: eventLoop).channelInitializer { channel in
+      channel.configureHTTP2Pipeline(mode: .client) { $0.eventLoop.makeSucceededVoidFuture() }.map { multiplexer in
         multiplexer.createStreamChannel(promise: nil) { stream in
           stream.eventLoop.makeCompletedFuture {
             try stream.pipeline.syncOperations.addHandler(CheckHandler(authority: authority, service: service, answer: answer))
           }
         }
-      }.get()
-    } catch {
-      answer.fail(error)
+      }
     }
-    channel.closeFuture.whenComplete { _ in answer.fail(Failure(description: "the connection closed without an answer")) }
-    return try await answer.futureResult.get()
   }
 
   /// The request with gRPC's five bytes before it: not compressed, length.
@@ -128,6 +142,10 @@ private final class CheckHandler: ChannelInboundHandler {
       }
     default: break
     }
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    answer.fail(HealthCheck.Failure(description: "the call ended without an answer"))
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
