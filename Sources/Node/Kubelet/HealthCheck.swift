@@ -37,7 +37,9 @@ enum HealthCheck {
     answer.futureResult.whenComplete { _ in timer.cancel() }
     return try await withTaskCancellationHandler {
       do {
-        let channel = try await bootstrap(eventLoop, "\(host):\(port)", service, answer).connectTimeout(limit).connect(host: host, port: port).get()
+        let channel = try await bootstrap(eventLoop, "\(host):\(port)", service, answer).connectTimeout(limit).connect(
+          host: host, port: port
+        ).get()
         channel.closeFuture.whenComplete { _ in answer.fail(Failure(description: "the connection closed without an answer")) }
         answer.futureResult.whenComplete { _ in channel.close(promise: nil) }
       } catch {
@@ -135,7 +137,10 @@ private final class CheckHandler: ChannelInboundHandler {
       // Trailers, or an answer that is only headers: an error says so in grpc-status.
       if let code = headers.headers.first(name: "grpc-status"), code != "0" {
         let message = headers.headers.first(name: "grpc-message") ?? ""
-        let text = code == "12" ? "this server does not implement the grpc health protocol (grpc.health.v1.Health)" : "rpc error: code = \(code) desc = \(message)"
+        let text =
+          code == "12"
+          ? "this server does not implement the grpc health protocol (grpc.health.v1.Health)"
+          : "rpc error: code = \(code) desc = \(message)"
         answer.fail(HealthCheck.Failure(description: text))
       } else if let status = headers.headers.first(name: ":status"), status != "200" {
         answer.fail(HealthCheck.Failure(description: "unexpected HTTP status code \(status)"))
