@@ -31,7 +31,8 @@ import Testing
   @Test func limitsThatAreNotEnforcedAreTold() async throws {
     try await withKubelet({ $0.missingControllers = ["memory"] }) { cluster in
       let limits: JSON = ["limits": ["memory": "64Mi"]]
-      try await cluster.create(cluster.pod("web", containers: [["name": "app", "image": "busybox:1", "imagePullPolicy": "IfNotPresent", "resources": limits]]))
+      try await cluster.create(
+        cluster.pod("web", containers: [["name": "app", "image": "busybox:1", "imagePullPolicy": "IfNotPresent", "resources": limits]]))
       try await cluster.waitReady("web")
       try await eventually("event") { try await cluster.eventReasons(of: "web").contains("LimitsNotEnforced") }
     }
@@ -45,7 +46,9 @@ import Testing
     let ended = try await cluster.create(cluster.pod("ended", ["restartPolicy": "Never"]))
     for name in ["kept", "lost", "ended"] { try await cluster.waitReady(name) }
     cluster.runtime.exit("app", in: kept.uid, code: 1)
-    try await cluster.wait("kept", "restarted") { $0.containerStatus("app")["restartCount"].int == 1 && $0.containerStatus("app")["ready"].bool == true }
+    try await cluster.wait("kept", "restarted") {
+      $0.containerStatus("app")["restartCount"].int == 1 && $0.containerStatus("app")["ready"].bool == true
+    }
     let id = try #require(cluster.runtime.container("app", in: kept.uid)?.id)
     task.cancel()
     _ = try? await task.value
@@ -107,6 +110,25 @@ import Testing
       try FileManager.default.removeItem(atPath: manifests + "/proxy.yaml")
       try await cluster.waitGone("proxy-node-1")
       try await eventually("sandbox gone") { cluster.runtime.sandboxes.isEmpty }
+    }
+  }
+  @Test func aStaticPodThatEndedStaysEnded() async throws {
+    let manifests = NSTemporaryDirectory() + "swl-manifests-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: manifests, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: manifests) }
+    try await withKubelet({ $0.staticPodDirectory = FilePath(manifests) }) { cluster in
+      cluster.runtime.behave("app", .init(exitsAtOnce: 0))
+      let yaml = """
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "once"},
+         "spec": {"restartPolicy": "Never", "containers": [{"name": "app", "image": "busybox:1"}]}}
+        """
+      try yaml.write(toFile: manifests + "/once.json", atomically: true, encoding: .utf8)
+      try await cluster.wait("once-node-1", "succeeded") { $0.phase == "Succeeded" }
+      try yaml.write(toFile: manifests + "/once.json", atomically: true, encoding: .utf8)
+      try await Task.sleep(for: .milliseconds(100))
+      #expect(cluster.runtime.journal.withLock { $0 } == ["start app"])
+      try FileManager.default.removeItem(atPath: manifests + "/once.json")
+      try await cluster.waitGone("once-node-1")
     }
   }
 }

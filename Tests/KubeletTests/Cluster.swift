@@ -31,7 +31,8 @@ final class Cluster: Sendable {
     store = try SQLiteRevisionStore(path: directory + "/state.db", logger: log)
     let authority = try CertificateAuthority(directory: FilePath(directory))
     let connections = try KubeletConnections(
-      credential: try authority.client(user: "kube-apiserver", groups: []), authority: authority.certificatePEM, group: .singletonMultiThreadedEventLoopGroup)
+      credential: try authority.client(user: "kube-apiserver", groups: []), authority: authority.certificatePEM,
+      group: .singletonMultiThreadedEventLoopGroup)
     server = try APIServer(
       configuration: APIServerConfiguration(
         dataDirectory: FilePath(directory), serviceCIDR: "10.96.0.0/16", podCIDR: "10.244.0.0/16", authorityPEM: authority.certificatePEM),
@@ -130,7 +131,9 @@ final class Cluster: Sendable {
   }
 
   func eventReasons(of name: String) async throws -> [String] {
-    try await client.list(.events("default")).items.filter { $0["involvedObject"]["name"].string == name }.compactMap { $0["reason"].string }
+    try await client.list(.events("default")).items.filter { $0["involvedObject"]["name"].string == name }.compactMap {
+      $0["reason"].string
+    }
   }
 }
 

@@ -68,7 +68,9 @@ final class FakeRuntime: PodRuntime {
   /// What a new agent finds.
   func recovered() -> [SandboxState] {
     state.withLock { boxes in
-      boxes.map { SandboxState(id: $0, supervisorPID: 1, isAlive: $1.isAlive, containers: Array($1.containers.values), labels: $1.spec.labels) }
+      boxes.map {
+        SandboxState(id: $0, supervisorPID: 1, isAlive: $1.isAlive, containers: Array($1.containers.values), labels: $1.spec.labels)
+      }
     }
   }
 
@@ -135,7 +137,11 @@ final class FakeRuntime: PodRuntime {
     }
     journal.withLock { $0.append("\(signal == SIGKILL ? "KILL" : signal == SIGTERM ? "TERM" : "\(signal)") \(container.name)") }
     let behaviour = behaviours.withLock { $0[container.name] ?? Behaviour() }
-    if signal == SIGKILL { end(id, in: sandbox, code: 137, signal: 9) } else if let code = behaviour.onTerm { end(id, in: sandbox, code: code, signal: 0) }
+    if signal == SIGKILL {
+      end(id, in: sandbox, code: 137, signal: 9)
+    } else if let code = behaviour.onTerm {
+      end(id, in: sandbox, code: code, signal: 0)
+    }
   }
 
   func run(_ argv: [String], container: String, in sandbox: String, outputMax: Int) async throws -> CommandResult {
@@ -180,11 +186,13 @@ final class FakeNetwork: PodNetworking {
 
 /// Images that are here, and those a registry would give.
 final class FakeImages: PodImages {
-  private let state = Mutex<(here: Set<String>, registry: Set<String>, pulls: [String], leases: [String: String])>((["busybox:1"], [], [], [:]))
+  private let state = Mutex<(here: Set<String>, registry: Set<String>, pulls: [String], leases: [String: String])>(
+    (["busybox:1"], [], [], [:]))
   let config: OCIImageConfig
 
   init() {
-    let text = #"{"os":"linux","architecture":"amd64","config":{"Entrypoint":["/bin/sh"],"Cmd":["-c","sleep 1"],"Env":["PATH=/bin"],"User":""},"rootfs":{"type":"layers","diff_ids":[]}}"#
+    let text =
+      #"{"os":"linux","architecture":"amd64","config":{"Entrypoint":["/bin/sh"],"Cmd":["-c","sleep 1"],"Env":["PATH=/bin"],"User":""},"rootfs":{"type":"layers","diff_ids":[]}}"#
     config = try! OCIImageConfig.parse(Array(text.utf8))
   }
 
@@ -193,7 +201,9 @@ final class FakeImages: PodImages {
   func publish(_ name: String) { state.withLock { _ = $0.registry.insert(name) } }
 
   private func record(_ name: String) -> ImageRecord {
-    ImageRecord(id: "sha256:1", names: [name], repoDigests: ["docker.io/library/busybox@sha256:2"], size: 10, config: config, layers: [], createdAt: 0)
+    ImageRecord(
+      id: "sha256:1", names: [name], repoDigests: ["docker.io/library/busybox@sha256:2"], size: 10, config: config, layers: [], createdAt: 0
+    )
   }
   func image(named name: String) async -> ImageRecord? { state.withLock { $0.here.contains(name) } ? record(name) : nil }
   func pull(_ name: String, credentials: [RegistryCredential]) async throws -> ImageRecord {

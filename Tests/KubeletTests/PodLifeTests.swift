@@ -84,7 +84,9 @@ import Testing
       let pod = try await cluster.create(cluster.pod("web"))
       try await cluster.waitReady("web")
       cluster.runtime.exit("app", in: pod.uid, code: 3, message: "bye")
-      let second = try await cluster.wait("web", "restarted") { $0.containerStatus("app")["restartCount"].int == 1 && $0.containerStatus("app")["ready"].bool == true }
+      let second = try await cluster.wait("web", "restarted") {
+        $0.containerStatus("app")["restartCount"].int == 1 && $0.containerStatus("app")["ready"].bool == true
+      }
       #expect(second.containerStatus("app")["lastState"]["terminated"]["exitCode"] == 3)
       #expect(second.containerStatus("app")["lastState"]["terminated"]["message"] == "bye")
       cluster.runtime.exit("app", in: pod.uid, code: 4)
@@ -115,7 +117,9 @@ import Testing
     try await withKubelet { cluster in
       let initial: JSON = [["name": "setup", "image": "busybox:1", "imagePullPolicy": "IfNotPresent"]]
       let pod = try await cluster.create(cluster.pod("web", ["initContainers": initial]))
-      let waiting = try await cluster.wait("web", "initializing") { !$0.containerStatus("setup", list: "initContainerStatuses")["state"]["running"].isNull }
+      let waiting = try await cluster.wait("web", "initializing") {
+        !$0.containerStatus("setup", list: "initContainerStatuses")["state"]["running"].isNull
+      }
       #expect(waiting.containerStatus("app")["state"]["waiting"]["reason"] == "PodInitializing")
       #expect(waiting.condition("Initialized")?["message"] == "containers with incomplete status: [setup]")
       cluster.runtime.exit("setup", in: pod.uid, code: 0)
@@ -127,11 +131,18 @@ import Testing
   @Test func imagesThatCannotBePulled() async throws {
     try await withKubelet { cluster in
       try await cluster.create(
-        cluster.pod("web", containers: [["name": "app", "image": "ghost:1"], ["name": "never", "image": "ghost:2", "imagePullPolicy": "Never"]]))
-      let pod = try await cluster.wait("web", "ErrImagePull") { $0.containerStatus("app")["state"]["waiting"]["reason"].string == "ErrImagePull" }
+        cluster.pod(
+          "web", containers: [["name": "app", "image": "ghost:1"], ["name": "never", "image": "ghost:2", "imagePullPolicy": "Never"]]))
+      let pod = try await cluster.wait("web", "ErrImagePull") {
+        $0.containerStatus("app")["state"]["waiting"]["reason"].string == "ErrImagePull"
+      }
       #expect(pod.phase == "Pending")
-      try await cluster.wait("web", "ErrImageNeverPull") { $0.containerStatus("never")["state"]["waiting"]["reason"].string == "ErrImageNeverPull" }
-      try await cluster.wait("web", "ImagePullBackOff") { $0.containerStatus("app")["state"]["waiting"]["reason"].string == "ImagePullBackOff" }
+      try await cluster.wait("web", "ErrImageNeverPull") {
+        $0.containerStatus("never")["state"]["waiting"]["reason"].string == "ErrImageNeverPull"
+      }
+      try await cluster.wait("web", "ImagePullBackOff") {
+        $0.containerStatus("app")["state"]["waiting"]["reason"].string == "ImagePullBackOff"
+      }
       // Another image in the spec is tried at once.
       cluster.images.publish("real:1")
       let patch: JSON = ["spec": ["containers": [["name": "app", "image": "real:1"], ["name": "never", "image": "busybox:1"]]]]
@@ -143,7 +154,9 @@ import Testing
   @Test func anInvalidImageName() async throws {
     try await withKubelet { cluster in
       try await cluster.create(cluster.pod("web", containers: [["name": "app", "image": "BAD//name"]]))
-      try await cluster.wait("web", "InvalidImageName") { $0.containerStatus("app")["state"]["waiting"]["reason"].string == "InvalidImageName" }
+      try await cluster.wait("web", "InvalidImageName") {
+        $0.containerStatus("app")["state"]["waiting"]["reason"].string == "InvalidImageName"
+      }
       try await eventually("InspectFailed") { try await cluster.eventReasons(of: "web").contains("InspectFailed") }
       _ = try await cluster.client.delete(.pods("default"), name: "web")
       try await cluster.waitGone("web")
@@ -156,7 +169,9 @@ import Testing
       try await cluster.create(cluster.pod("web"))
       try await cluster.waitReady("web")
       _ = try await cluster.client.patch(.pods("default"), name: "web", ["spec": ["containers": [["name": "app", "image": "busybox:2"]]]])
-      let pod = try await cluster.wait("web", "restarted") { $0.containerStatus("app")["restartCount"].int == 1 && $0.containerStatus("app")["ready"].bool == true }
+      let pod = try await cluster.wait("web", "restarted") {
+        $0.containerStatus("app")["restartCount"].int == 1 && $0.containerStatus("app")["ready"].bool == true
+      }
       #expect(pod.containerStatus("app")["image"] == "busybox:2")
       #expect(pod.status["observedGeneration"].int == pod.metadata.generation)
     }
@@ -165,7 +180,8 @@ import Testing
   @Test func whatCannotBeConfiguredWaitsForThePodToChange() async throws {
     try await withKubelet { cluster in
       let env: JSON = [["name": "A", "valueFrom": ["configMapKeyRef": ["name": "missing", "key": "a"]]]]
-      try await cluster.create(cluster.pod("web", containers: [["name": "app", "image": "busybox:1", "imagePullPolicy": "IfNotPresent", "env": env]]))
+      try await cluster.create(
+        cluster.pod("web", containers: [["name": "app", "image": "busybox:1", "imagePullPolicy": "IfNotPresent", "env": env]]))
       let pod = try await cluster.wait("web", "CreateContainerConfigError") {
         $0.containerStatus("app")["state"]["waiting"]["reason"].string == "CreateContainerConfigError"
       }
@@ -201,7 +217,9 @@ import Testing
       let pod = try await cluster.create(cluster.pod("web"))
       try await cluster.waitReady("web")
       cluster.runtime.killSupervisor(of: pod.uid)
-      let again = try await cluster.wait("web", "restarted") { $0.containerStatus("app")["restartCount"].int == 1 && $0.containerStatus("app")["ready"].bool == true }
+      let again = try await cluster.wait("web", "restarted") {
+        $0.containerStatus("app")["restartCount"].int == 1 && $0.containerStatus("app")["ready"].bool == true
+      }
       #expect(again.containerStatus("app")["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown")
     }
   }

@@ -1,6 +1,5 @@
 import Foundation
 import JSONCodec
-@testable import Kubelet
 import KubernetesAPI
 import NIOCore
 import NIOHPACK
@@ -9,6 +8,8 @@ import NIOHTTP2
 import NIOPosix
 import PodLifecycle
 import Testing
+
+@testable import Kubelet
 
 /// Probes and hooks against real servers on loopback.
 @Suite struct ProberTests {
@@ -40,8 +41,10 @@ import Testing
       let number = JSON(port)
       #expect(await probe(["httpGet": ["path": "/200", "port": number]]).result == .success)
       #expect(await probe(["httpGet": ["path": "/302", "port": number]]).result == .success)
-      #expect(await probe(["httpGet": ["path": "/500", "port": number]]) == ProbeOutcome(.failure, "HTTP probe failed with statuscode: 500"))
-      #expect(await probe(["httpGet": ["path": "200", "port": "web"]], ports: [["name": "web", "containerPort": number]]).result == .success)
+      #expect(
+        await probe(["httpGet": ["path": "/500", "port": number]]) == ProbeOutcome(.failure, "HTTP probe failed with statuscode: 500"))
+      #expect(
+        await probe(["httpGet": ["path": "200", "port": "web"]], ports: [["name": "web", "containerPort": number]]).result == .success)
       let header: JSON = ["path": "/agent", "port": number, "httpHeaders": [["name": "X-Want", "value": "200"]]]
       #expect(await probe(["httpGet": header]).result == .success)
       #expect(await probe(["httpGet": ["path": "/never", "port": number]]).message.contains("deadline exceeded"))
@@ -66,17 +69,31 @@ import Testing
     }.bind(host: "127.0.0.1", port: 0).get()
     let port = JSON(server.localAddress!.port!)
     #expect(await probe(["grpc": ["port": port]]).result == .success)
-    #expect(await probe(["grpc": ["port": port, "service": "sick"]]) == ProbeOutcome(.failure, "service unhealthy (responded with \"NOT_SERVING\")"))
+    #expect(
+      await probe(["grpc": ["port": port, "service": "sick"]])
+        == ProbeOutcome(.failure, "service unhealthy (responded with \"NOT_SERVING\")"))
     let unimplemented = await probe(["grpc": ["port": port, "service": "unimplemented"]])
     #expect(unimplemented.result == .failure && unimplemented.message.contains("does not implement"))
     try await server.close()
     #expect(await probe(["grpc": ["port": port]]).result == .failure)
   }
 
+  /// A server that takes the connection and never says a word costs the probe its timeout, no more.
+  @Test func silence() async throws {
+    let server = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup).bind(host: "127.0.0.1", port: 0).get()
+    let port = JSON(server.localAddress!.port!)
+    let began = Date()
+    #expect(await probe(["grpc": ["port": port]]).result == .failure)
+    #expect(await probe(["httpGet": ["port": port, "path": "/"]]).result == .failure)
+    #expect(Date().timeIntervalSince(began) < 6)
+    try await server.close()
+  }
+
   @Test func execAndItsTimeout() async throws {
     let runtime = FakeRuntime()
     let prober = Prober(runtime: runtime, http: prober.http, group: .singletonMultiThreadedEventLoopGroup, clock: .system, version: "1")
-    try await runtime.createSandbox(.init(id: "u", podName: "web", namespace: "default", hostname: "web", qos: .bestEffort, logDirectory: "/tmp"))
+    try await runtime.createSandbox(
+      .init(id: "u", podName: "web", namespace: "default", hostname: "web", qos: .bestEffort, logDirectory: "/tmp"))
     _ = try await runtime.startContainer(.init(name: "app", attempt: 0, id: "c", logPath: "/tmp/x"), in: "u")
     let spec = ProbeSpec(["exec": ["command": ["/bin/check", "-v"]]])
     func run() async -> ProbeOutcome { await prober.probe(spec, container: Container(["name": "app"]), id: "c", pod: pod, podIP: "") }
@@ -92,8 +109,13 @@ import Testing
   @Test func hooks() async throws {
     try await withHTTP { port in
       let container = Container(["name": "app"])
-      #expect(await prober.runHook(["httpGet": ["path": "/200", "port": JSON(port)]], container: container, id: "c", pod: pod, podIP: "127.0.0.1") == nil)
-      #expect(await prober.runHook(["httpGet": ["path": "/404", "port": JSON(port)]], container: container, id: "c", pod: pod, podIP: "127.0.0.1")?.contains("404") == true)
+      #expect(
+        await prober.runHook(
+          ["httpGet": ["path": "/200", "port": JSON(port)]], container: container, id: "c", pod: pod, podIP: "127.0.0.1") == nil)
+      #expect(
+        await prober.runHook(
+          ["httpGet": ["path": "/404", "port": JSON(port)]], container: container, id: "c", pod: pod, podIP: "127.0.0.1")?.contains("404")
+          == true)
       #expect(await prober.runHook(["sleep": ["seconds": 0]], container: container, id: "c", pod: pod, podIP: "") == nil)
       #expect(await prober.runHook(.object(JSONObject()), container: container, id: "c", pod: pod, podIP: "") != nil)
     }
@@ -103,7 +125,10 @@ import Testing
   @Test func grpcRequests() {
     #expect(Array(HealthCheck.request(service: "").readableBytesView) == [0, 0, 0, 0, 0])
     #expect(Array(HealthCheck.request(service: "ab").readableBytesView) == [0, 0, 0, 0, 4, 0x0A, 2, 0x61, 0x62])
-    #expect(Array(HealthCheck.request(service: String(repeating: "a", count: 130)).readableBytesView.prefix(8)) == [0, 0, 0, 0, 133, 0x0A, 0x82, 0x01])
+    #expect(
+      Array(HealthCheck.request(service: String(repeating: "a", count: 130)).readableBytesView.prefix(8)) == [
+        0, 0, 0, 0, 133, 0x0A, 0x82, 0x01,
+      ])
     #expect(HealthCheck.status(ByteBuffer(bytes: [0, 0, 0, 0, 2, 8, 1])) == .serving)
     #expect(HealthCheck.status(ByteBuffer(bytes: [0, 0, 0, 0, 2, 8])) == nil)
     #expect(HealthCheck.status(ByteBuffer(bytes: [0, 0, 0, 0, 0])) == .unknown)

@@ -1,10 +1,11 @@
 import Foundation
 import JSONCodec
-@testable import Kubelet
 import KubernetesAPI
 import SystemPackage
 import Testing
 import Yams
+
+@testable import Kubelet
 
 struct UserCase: CustomTestStringConvertible, Sendable {
   let name: String
@@ -20,7 +21,8 @@ struct UserCase: CustomTestStringConvertible, Sendable {
 
 @Suite struct ContainerUserTests {
   static let accounts = ImageAccounts(
-    passwd: "root:x:0:0:root:/root:/bin/sh\nweb:x:101:102::/var/web:/bin/false\nbroken line\n", group: "root:x:0:\nweb:x:102:\nmedia:x:44:web,other\n")
+    passwd: "root:x:0:0:root:/root:/bin/sh\nweb:x:101:102::/var/web:/bin/false\nbroken line\n",
+    group: "root:x:0:\nweb:x:102:\nmedia:x:44:web,other\n")
 
   static let cases = [
     UserCase(name: "nothing said", uid: 0, gid: 0, home: "/root"),
@@ -56,17 +58,20 @@ struct UserCase: CustomTestStringConvertible, Sendable {
     let json: JSON = [
       "metadata": ["name": "web", "namespace": "default", "uid": "u"], "spec": ["containers": [container], "securityContext": pod],
     ]
-    return try ContainerSecurity(pod: Pod(json), container: Container(container), imageUser: imageUser, accounts: ContainerUserTests.accounts)
+    return try ContainerSecurity(
+      pod: Pod(json), container: Container(container), imageUser: imageUser, accounts: ContainerUserTests.accounts)
   }
 
   @Test func defaults() throws {
     let security = try resolve()
-    #expect(security.capabilities == ["CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "SETGID", "SETUID", "SETPCAP", "NET_BIND_SERVICE", "KILL"])
+    #expect(
+      security.capabilities == ["CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "SETGID", "SETUID", "SETPCAP", "NET_BIND_SERVICE", "KILL"])
     #expect(!security.isPrivileged && !security.noNewPrivileges && !security.readOnlyRoot && security.seccomp == .runtimeDefault)
   }
 
   @Test func capabilities() throws {
-    #expect(try resolve(["capabilities": ["drop": ["ALL"], "add": ["NET_ADMIN", "CAP_SYS_TIME"]]]).capabilities == ["NET_ADMIN", "SYS_TIME"])
+    #expect(
+      try resolve(["capabilities": ["drop": ["ALL"], "add": ["NET_ADMIN", "CAP_SYS_TIME"]]]).capabilities == ["NET_ADMIN", "SYS_TIME"])
     #expect(try resolve(["capabilities": ["drop": ["KILL"]]]).capabilities.count == 8)
     #expect(try resolve(["capabilities": ["add": ["ALL"], "drop": ["SYS_ADMIN"]]]).capabilities.count == 40)
     #expect(throws: ContainerConfigError.self) { try resolve(["capabilities": ["add": ["NO_SUCH"]]]) }
@@ -87,13 +92,17 @@ struct UserCase: CustomTestStringConvertible, Sendable {
 
   @Test func groupsOfTheImageCountUnlessThePolicyIsStrict() throws {
     #expect(try resolve(pod: ["supplementalGroups": [8]], imageUser: "web").user.supplementalGroups == [44, 8])
-    #expect(try resolve(pod: ["supplementalGroups": [8], "supplementalGroupsPolicy": "Strict"], imageUser: "web").user.supplementalGroups == [8])
+    #expect(
+      try resolve(pod: ["supplementalGroups": [8], "supplementalGroupsPolicy": "Strict"], imageUser: "web").user.supplementalGroups == [8])
   }
 
   @Test(arguments: [
     (JSON.null, "", "container has runAsNonRoot and image will run as root (pod: \"web_default(u)\", container: app)"),
     (JSON.null, "0", "container has runAsNonRoot and image will run as root (pod: \"web_default(u)\", container: app)"),
-    (JSON.null, "web", "container has runAsNonRoot and image has non-numeric user (web), cannot verify user is non-root (pod: \"web_default(u)\", container: app)"),
+    (
+      JSON.null, "web",
+      "container has runAsNonRoot and image has non-numeric user (web), cannot verify user is non-root (pod: \"web_default(u)\", container: app)"
+    ),
     (JSON.int(0), "", "container's runAsUser breaks non-root policy (pod: \"web_default(u)\", container: app)"),
   ]) func nonRoot(runAsUser: JSON, imageUser: String, message: String) {
     let error = #expect(throws: ContainerConfigError.self) {
@@ -147,12 +156,15 @@ struct UserCase: CustomTestStringConvertible, Sendable {
 
 @Suite struct SmallRulesTests {
   @Test(arguments: [
-    ("a$(A)b", "aXb"), ("$$(A)", "$(A)"), ("$(MISSING)", "$(MISSING)"), ("$(A", "$(A"), ("$", "$"), ("$$", "$"), ("$A", "$A"), ("$(A)$(B)", "XY"),
+    ("a$(A)b", "aXb"), ("$$(A)", "$(A)"), ("$(MISSING)", "$(MISSING)"), ("$(A", "$(A"), ("$", "$"), ("$$", "$"), ("$A", "$A"),
+    ("$(A)$(B)", "XY"),
   ]) func variables(text: String, expected: String) {
     #expect(expandVariables(text) { ["A": "X", "B": "Y"][$0] } == expected)
   }
 
-  @Test(arguments: [("SIGUSR1", SIGUSR1), ("USR1", SIGUSR1), ("3", 3), ("RTMIN+3", 37), ("nonsense", SIGTERM), ("0", SIGTERM), ("99", SIGTERM)])
+  @Test(arguments: [
+    ("SIGUSR1", SIGUSR1), ("USR1", SIGUSR1), ("3", 3), ("RTMIN+3", 37), ("nonsense", SIGTERM), ("0", SIGTERM), ("99", SIGTERM),
+  ])
   func signals(text: String, number: Int32) { #expect(signalNumber(text) == number) }
 
   @Test func hostnames() {
@@ -166,7 +178,8 @@ struct UserCase: CustomTestStringConvertible, Sendable {
     let path = NSTemporaryDirectory() + "swl-log-\(UUID().uuidString)"
     defer { unlink(path) }
     #expect(logTail(path) == "")
-    try "2026-01-01T00:00:00.000000000Z stderr P half \n2026-01-01T00:00:00.000000000Z stderr F line\n2026-01-01T00:00:01.000000000Z stdout F two words\n"
+    try
+      "2026-01-01T00:00:00.000000000Z stderr P half \n2026-01-01T00:00:00.000000000Z stderr F line\n2026-01-01T00:00:01.000000000Z stdout F two words\n"
       .write(toFile: path, atomically: true, encoding: .utf8)
     #expect(logTail(path) == "half line\ntwo words\n")
     let many = (0..<500).map { "2026-01-01T00:00:00.000000000Z stdout F line \($0)" }.joined(separator: "\n") + "\n"
@@ -193,11 +206,14 @@ struct UserCase: CustomTestStringConvertible, Sendable {
 
   @Test func scalarsKeepTheirTypes() throws {
     let json = StaticPods.json(try #require(try Yams.compose(yaml: "a: 1\nb: \"1\"\nc: true\nd: ~\ne: 1.5\nf: 0x10\ng: 1m\n")))
-    #expect(json["a"] == 1 && json["b"] == "1" && json["c"] == true && json["d"].isNull && json["e"] == 1.5 && json["f"] == 16 && json["g"] == "1m")
+    #expect(
+      json["a"] == 1 && json["b"] == "1" && json["c"] == true && json["d"].isNull && json["e"] == 1.5 && json["f"] == 16
+        && json["g"] == "1m")
   }
 
   @Test(arguments: [
-    "", "kind: Pod", "apiVersion: v1\nkind: Service\nmetadata: {name: a}", "apiVersion: v1\nkind: Pod\nmetadata: {name: 'A b'}\nspec: {containers: [{name: c}]}",
+    "", "kind: Pod", "apiVersion: v1\nkind: Service\nmetadata: {name: a}",
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: 'A b'}\nspec: {containers: [{name: c}]}",
     "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: []}",
     "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c}], volumes: [{name: v, secret: {secretName: s}}]}",
     ": : :\n  - [",

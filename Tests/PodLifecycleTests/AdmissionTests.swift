@@ -55,7 +55,8 @@ struct AdmissionCase: CustomTestStringConvertible, Sendable {
     AdmissionCase(name: "one that does not", pod: makePod(spec: ["nodeSelector": ["zone": "b"]]), reason: "NodeAffinity"),
     AdmissionCase(name: "an affinity that matches", pod: affinity(["key": "zone", "operator": "In", "values": ["a", "c"]])),
     AdmissionCase(name: "one that does not", pod: affinity(["key": "zone", "operator": "DoesNotExist"]), reason: "NodeAffinity"),
-    AdmissionCase(name: "by the node's name", pod: affinity(["key": "metadata.name", "operator": "In", "values": ["node-1"]], fields: true)),
+    AdmissionCase(
+      name: "by the node's name", pod: affinity(["key": "metadata.name", "operator": "In", "values": ["node-1"]], fields: true)),
     AdmissionCase(
       name: "by another node's name", pod: affinity(["key": "metadata.name", "operator": "In", "values": ["x"]], fields: true),
       reason: "NodeAffinity"),
@@ -66,7 +67,8 @@ struct AdmissionCase: CustomTestStringConvertible, Sendable {
       name: "an unsafe one", pod: makePod(spec: ["securityContext": ["sysctls": [["name": "kernel.msgmax", "value": "1"]]]]),
       reason: "SysctlForbidden"),
     AdmissionCase(
-      name: "one that is allowed here", pod: makePod(spec: ["securityContext": ["sysctls": [["name": "net.core.somaxconn", "value": "1"]]]])),
+      name: "one that is allowed here",
+      pod: makePod(spec: ["securityContext": ["sysctls": [["name": "net.core.somaxconn", "value": "1"]]]])),
     AdmissionCase(
       name: "a network's with the host's network",
       pod: makePod(spec: ["hostNetwork": true, "securityContext": ["sysctls": [["name": "net.ipv4.tcp_syncookies", "value": "1"]]]]),

@@ -27,7 +27,8 @@ struct ActionCase: CustomTestStringConvertible, Sendable {
     ActionCase(
       name: "nothing starts before the volumes stand", pod: makePod(),
       observed: standing().with { $0.volumes = .preparing }, expected: []),
-    ActionCase(name: "then the container starts", pod: makePod(), observed: standing(), expected: [.startContainer(name: "app", attempt: 0)]),
+    ActionCase(
+      name: "then the container starts", pod: makePod(), observed: standing(), expected: [.startContainer(name: "app", attempt: 0)]),
     ActionCase(
       name: "containers start one after the other, images come side by side", pod: makePod([container("a"), container("b")]),
       observed: standing([:]), expected: [.pullImage(container: "a"), .pullImage(container: "b")]),
@@ -36,7 +37,9 @@ struct ActionCase: CustomTestStringConvertible, Sendable {
       observed: standing(["a": .fresh.with { $0.operation = .starting }, "b": .fresh]), expected: []),
     ActionCase(
       name: "the second does not wait for one whose image cannot be pulled", pod: makePod([container("a"), container("b")]),
-      observed: standing(["a": ContainerObservation().with { $0.wait = ContainerWait(reason: "ErrImagePull", retryAt: at(20)) }, "b": .fresh]),
+      observed: standing([
+        "a": ContainerObservation().with { $0.wait = ContainerWait(reason: "ErrImagePull", retryAt: at(20)) }, "b": .fresh,
+      ]),
       expected: [.startContainer(name: "b", attempt: 0), .wake(at: at(20))]),
     ActionCase(
       name: "a failed sandbox is tried again when it is time", pod: makePod(),
@@ -180,7 +183,9 @@ struct ActionCase: CustomTestStringConvertible, Sendable {
       name: "not twice", pod: deleted, observed: standing(["app": .exited(0)]).ending(at: 15).with { $0.sandbox = .removing }, expected: []),
     ActionCase(
       name: "then the end", pod: deleted,
-      observed: standing(["app": .exited(0)]).ending(at: 15).with { $0.sandbox = .none; $0.volumes = .unprepared }, expected: [.finish]),
+      observed: standing(["app": .exited(0)]).ending(at: 15).with {
+        $0.sandbox = .none; $0.volumes = .unprepared
+      }, expected: [.finish]),
     ActionCase(
       name: "a pod that never started ends too", pod: deleted, observed: PodObservation().ending(at: 15), expected: [.finish]),
     ActionCase(

@@ -21,7 +21,8 @@ struct PhaseCase: CustomTestStringConvertible, Sendable {
     PhaseCase(name: "one of two started", pod: makePod(two), observed: standing(["a": .running()]), expected: .pending),
     PhaseCase(name: "both started", pod: makePod(two), observed: standing(["a": .running(), "b": .running()]), expected: .running),
     PhaseCase(name: "init runs", pod: makePod(initial: initial), observed: standing(["init": .running()]), expected: .pending),
-    PhaseCase(name: "init fails, will be retried", pod: makePod(initial: initial), observed: standing(["init": .exited(1)]), expected: .pending),
+    PhaseCase(
+      name: "init fails, will be retried", pod: makePod(initial: initial), observed: standing(["init": .exited(1)]), expected: .pending),
     PhaseCase(
       name: "init fails for good", pod: makePod(initial: initial, restartPolicy: "Never"), observed: standing(["init": .exited(1)]),
       expected: .failed),
@@ -63,7 +64,8 @@ struct PhaseCase: CustomTestStringConvertible, Sendable {
       name: "rejected", pod: makePod(),
       observed: PodObservation().with { $0.termination = .terminated(cause: .rejected(reason: "NodePorts", message: "taken")) },
       expected: .failed),
-    PhaseCase(name: "a terminal phase stays", pod: makePod(status: ["phase": "Succeeded"]), observed: PodObservation(), expected: .succeeded),
+    PhaseCase(
+      name: "a terminal phase stays", pod: makePod(status: ["phase": "Succeeded"]), observed: PodObservation(), expected: .succeeded),
   ]
 
   @Test(arguments: cases) func phase(_ row: PhaseCase) {
@@ -149,7 +151,8 @@ struct PhaseCase: CustomTestStringConvertible, Sendable {
   }
 
   @Test func finishedPodsAreNotReady() {
-    let status = podStatus(of: makePod(initial: [container("i")], restartPolicy: "Never"), observed: standing(["i": .exited(0), "app": .exited(0)]), now: at(6))
+    let status = podStatus(
+      of: makePod(initial: [container("i")], restartPolicy: "Never"), observed: standing(["i": .exited(0), "app": .exited(0)]), now: at(6))
     #expect(condition(status, "Ready")["reason"] == "PodCompleted")
     #expect(condition(status, "ContainersReady")["reason"] == "PodCompleted")
     #expect(condition(status, "Initialized")["reason"] == "PodCompleted")
@@ -168,7 +171,8 @@ struct PhaseCase: CustomTestStringConvertible, Sendable {
     #expect(ready["reason"] == "ReadinessGatesNotReady")
     #expect(
       ready["message"]
-        == "the status of pod readiness gate \"example.com/lb\" is not \"True\", but False, corresponding condition of pod readiness gate \"example.com/dns\" does not exist.")
+        == "the status of pod readiness gate \"example.com/lb\" is not \"True\", but False, corresponding condition of pod readiness gate \"example.com/dns\" does not exist."
+    )
     #expect(condition(status, "ContainersReady")["status"] == "True")
   }
 
@@ -239,7 +243,8 @@ struct PhaseCase: CustomTestStringConvertible, Sendable {
     #expect(observed["app"].run?.exit?.code == 7)
     #expect(observed["app"].run?.attempt == 4)
     #expect(observed["app"].run?.id == "c4")
-    #expect(podStatus(of: pod, observed: observed, now: at(100))["containerStatuses"][0]["state"] == pod.status["containerStatuses"][0]["state"])
+    #expect(
+      podStatus(of: pod, observed: observed, now: at(100))["containerStatuses"][0]["state"] == pod.status["containerStatuses"][0]["state"])
   }
 
   @Test func runningOnesThatAreGoneHaveFailed() {
@@ -256,7 +261,9 @@ struct PhaseCase: CustomTestStringConvertible, Sendable {
   }
 
   @Test func restartCountsNeverGoDown() {
-    let pod = makePod(status: ["containerStatuses": [["name": "app", "restartCount": 5, "state": ["running": ["startedAt": "2027-01-15T08:00:00Z"]]]]])
+    let pod = makePod(status: [
+      "containerStatuses": [["name": "app", "restartCount": 5, "state": ["running": ["startedAt": "2027-01-15T08:00:00Z"]]]]
+    ])
     var observed = standing(["app": .running(attempt: 0)])
     observed.adopt(statusOf: pod, now: at(1))
     #expect(observed["app"].run?.attempt == 5)

@@ -58,7 +58,8 @@ private func unmatchedSelector(_ pod: Pod, _ node: Node) -> PodRejection? {
     || terms.contains { term in
       let hasAny = !term["matchExpressions"].isEmpty || !term["matchFields"].isEmpty
       let labels = LabelSelector(json: ["matchExpressions": term["matchExpressions"]])?.matches(node.labels) ?? false
-      let fields = LabelSelector(json: ["matchExpressions": term["matchFields"]])?.matches { $0 == "metadata.name" ? node.name : nil } ?? false
+      let fields =
+        LabelSelector(json: ["matchExpressions": term["matchFields"]])?.matches { $0 == "metadata.name" ? node.name : nil } ?? false
       return hasAny && labels && fields
     }
   if selectorMatches && affinityMatches { return nil }
@@ -94,7 +95,8 @@ private func takenPort(_ pod: Pod, _ others: [Pod]) -> PodRejection? {
   guard !wanted.isEmpty else { return nil }
   let taken = others.flatMap(NodePort.all)
   guard wanted.contains(where: { want in taken.contains { want.collides(with: $0) } }) else { return nil }
-  return PodRejection(reason: "NodePorts", message: "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports")
+  return PodRejection(
+    reason: "NodePorts", message: "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports")
 }
 
 /// What a pod asks of the node: the sum of its containers or its largest init container, and its overhead.
@@ -130,7 +132,8 @@ private func missingResource(_ pod: Pod, _ node: Node, _ others: [Pod]) -> PodRe
     func number(_ quantity: Quantity) -> Int64 { resource == "cpu" ? quantity.milliValue : quantity.value }
     return PodRejection(
       reason: "OutOf\(resource)",
-      message: "Node didn't have enough resource: \(resource), requested: \(number(want)), used: \(number(used)), capacity: \(number(capacity))")
+      message:
+        "Node didn't have enough resource: \(resource), requested: \(number(want)), used: \(number(used)), capacity: \(number(capacity))")
   }
   return nil
 }

@@ -28,7 +28,8 @@ package struct ContainerUser: Sendable, Equatable {
       account = found
       uid = found.uid
     } else {
-      throw ContainerConfigError(reason: WaitingReason.createContainerError, "unable to find user \(name): no matching entries in passwd file")
+      throw ContainerConfigError(
+        reason: WaitingReason.createContainerError, "unable to find user \(name): no matching entries in passwd file")
     }
     if let runAsGroup {
       gid = try Self.id(runAsGroup)

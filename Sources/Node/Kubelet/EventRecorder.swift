@@ -48,7 +48,8 @@ package final class EventRecorder: Sendable {
   }
 
   /// Records something about a pod, or about one of its containers.
-  package func record(_ pod: Pod, container: String? = nil, list: String = "containers", _ kind: Kind, _ reason: String, _ message: String) {
+  package func record(_ pod: Pod, container: String? = nil, list: String = "containers", _ kind: Kind, _ reason: String, _ message: String)
+  {
     var object: JSON = [
       "kind": "Pod", "namespace": .string(pod.namespace), "name": .string(pod.name), "uid": .string(pod.uid), "apiVersion": "v1",
     ]

@@ -28,26 +28,42 @@ enum HealthCheck {
   /// Bytes of an answer that are looked at.
   static let answerBytesMax = 4096
 
+  /// Throws when there is no answer within `timeout` seconds or the task is cancelled.
   static func ask(host: String, port: Int, service: String, timeout: Double, group: any EventLoopGroup) async throws -> Status {
-    let channel = try await ClientBootstrap(group: group).connectTimeout(.milliseconds(Int64(timeout * 1000)))
-      .connect(host: host, port: port).get()
-    defer { channel.close(promise: nil) }
-    let answer = channel.eventLoop.makePromise(of: Status.self)
-    let authority = "\(host):\(port)"
-    do {
-      // The multiplexer stays on its event loop.
-      try await channel.configureHTTP2Pipeline(mode: .client) { $0.eventLoop.makeSucceededVoidFuture() }.map { multiplexer in
+    let eventLoop = group.next()
+    let answer = eventLoop.makePromise(of: Status.self)
+    let limit = TimeAmount.milliseconds(Int64(timeout * 1000))
+    let timer = eventLoop.scheduleTask(in: limit) { answer.fail(Failure(description: "context deadline exceeded")) }
+    answer.futureResult.whenComplete { _ in timer.cancel() }
+    return try await withTaskCancellationHandler {
+      do {
+        let channel = try await bootstrap(eventLoop, "\(host):\(port)", service, answer).connectTimeout(limit).connect(
+          host: host, port: port
+        ).get()
+        channel.closeFuture.whenComplete { _ in answer.fail(Failure(description: "the connection closed without an answer")) }
+        answer.futureResult.whenComplete { _ in channel.close(promise: nil) }
+      } catch {
+        answer.fail(error)
+      }
+      return try await answer.futureResult.get()
+    } onCancel: {
+      answer.fail(CancellationError())
+    }
+  }
+
+  /// The pipeline is complete before the first byte arrives: a server speaks first, too.
+  private static func bootstrap(
+    _ eventLoop: any EventLoop, _ authority: String, _ service: String, _ answer: EventLoopPromise<Status>
+  ) -> ClientBootstrap {
+    ClientBootstrap(group: eventLoop).channelInitializer { channel in
+      channel.configureHTTP2Pipeline(mode: .client) { $0.eventLoop.makeSucceededVoidFuture() }.map { multiplexer in
         multiplexer.createStreamChannel(promise: nil) { stream in
           stream.eventLoop.makeCompletedFuture {
             try stream.pipeline.syncOperations.addHandler(CheckHandler(authority: authority, service: service, answer: answer))
           }
         }
-      }.get()
-    } catch {
-      answer.fail(error)
+      }
     }
-    channel.closeFuture.whenComplete { _ in answer.fail(Failure(description: "the connection closed without an answer")) }
-    return try await answer.futureResult.get()
   }
 
   /// The request with gRPC's five bytes before it: not compressed, length.
@@ -121,13 +137,20 @@ private final class CheckHandler: ChannelInboundHandler {
       // Trailers, or an answer that is only headers: an error says so in grpc-status.
       if let code = headers.headers.first(name: "grpc-status"), code != "0" {
         let message = headers.headers.first(name: "grpc-message") ?? ""
-        let text = code == "12" ? "this server does not implement the grpc health protocol (grpc.health.v1.Health)" : "rpc error: code = \(code) desc = \(message)"
+        let text =
+          code == "12"
+          ? "this server does not implement the grpc health protocol (grpc.health.v1.Health)"
+          : "rpc error: code = \(code) desc = \(message)"
         answer.fail(HealthCheck.Failure(description: text))
       } else if let status = headers.headers.first(name: ":status"), status != "200" {
         answer.fail(HealthCheck.Failure(description: "unexpected HTTP status code \(status)"))
       }
     default: break
     }
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    answer.fail(HealthCheck.Failure(description: "the call ended without an answer"))
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {

@@ -1,10 +1,10 @@
 import ContainerImages
 import FoundationEssentials
-import PodLifecycle
 import JSONCodec
 import KubernetesAPI
 import KubernetesClient
 import OCISpec
+import PodLifecycle
 
 /// Makes sure that a container's image is here, by its pull policy, and tells how that went in the words of the
 /// waiting reasons and events that people know.

@@ -107,7 +107,7 @@ extension Kubelet: KubeletBackend {
 
   private func worker(_ namespace: String, _ name: String, _ uid: String?) throws(BackendError) -> PodWorker {
     let entry = uid.flatMap { pods.entry($0) } ?? pods.find(namespace: namespace, name: name)
-    guard let entry, entry.pod.name == name, entry.pod.namespace == namespace, 
+    guard let entry, entry.pod.name == name, entry.pod.namespace == namespace,
       // The API server names a static pod by its mirror's UID.
       uid == nil || entry.pod.uid == uid || entry.isStatic
     else {
@@ -145,7 +145,8 @@ extension Kubelet: KubeletBackend {
     guard let run else {
       let place = "container \"\(found.name)\" in pod \"\(target.pod)\""
       if options.previous { throw .badRequest("previous terminated \(place) not found") }
-      let reason = found.seen.wait?.reason ?? (found.pod.spec.initContainers.isEmpty ? WaitingReason.containerCreating : WaitingReason.podInitializing)
+      let reason =
+        found.seen.wait?.reason ?? (found.pod.spec.initContainers.isEmpty ? WaitingReason.containerCreating : WaitingReason.podInitializing)
       throw .badRequest("\(place) is waiting to start: \(reason)")
     }
     let path = FilePath(services.logPath(of: found.pod, container: found.name, attempt: run.attempt))

@@ -28,13 +28,16 @@ package final class Kubelet: Sendable {
   /// What the kubelet takes from the runtime beside a pod's life: its events, and streams and numbers for the server.
   package struct RuntimeHooks: Sendable {
     package var events: AsyncStream<RuntimeEvent>
-    package var exec: @Sendable (_ command: [String], _ options: StreamOptions, _ container: String, _ sandbox: String) async throws -> ProcessIO
+    package var exec:
+      @Sendable (_ command: [String], _ options: StreamOptions, _ container: String, _ sandbox: String) async throws -> ProcessIO
     package var attach: @Sendable (_ options: StreamOptions, _ container: String, _ sandbox: String) async throws -> ProcessIO
     /// `{"cpu", "memory", "containers": {name: {"cpu", "memory"}}}` in the form of /stats/summary.
     package var statistics: @Sendable (_ sandbox: String) async -> JSON
     package init(
       events: AsyncStream<RuntimeEvent>,
-      exec: @escaping @Sendable (_ command: [String], _ options: StreamOptions, _ container: String, _ sandbox: String) async throws -> ProcessIO,
+      exec:
+        @escaping @Sendable (_ command: [String], _ options: StreamOptions, _ container: String, _ sandbox: String) async throws ->
+        ProcessIO,
       attach: @escaping @Sendable (_ options: StreamOptions, _ container: String, _ sandbox: String) async throws -> ProcessIO,
       statistics: @escaping @Sendable (_ sandbox: String) async -> JSON
     ) {
@@ -56,7 +59,8 @@ package final class Kubelet: Sendable {
       configuration: configuration, client: client, runtime: runtime,
       images: ImageManager(images: images, client: client, events: events, clock: clock), network: network, volumes: volumes,
       environments: environments, events: events,
-      prober: Prober(runtime: runtime, http: ProbeClient(group: group), group: group, clock: clock, version: configuration.version), clock: clock,
+      prober: Prober(runtime: runtime, http: ProbeClient(group: group), group: group, clock: clock, version: configuration.version),
+      clock: clock,
       log: log, memoryBytes: nodeAgent.facts.memoryBytes)
     self.nodeAgent = nodeAgent
     self.recovered = recovered
@@ -110,8 +114,15 @@ package final class Kubelet: Sendable {
     guard let entry = pods.remove(worker.uid) else { return }
     let directory = services.logDirectory(of: entry.pod)
     Task { removeTree(FilePath(directory)) }
-    // A manifest may have been brought back meanwhile.
-    if entry.isStatic { mirrors.workerIsGone(uid: worker.uid) }
+    if entry.isStatic { Task { await staticPodIsGone(worker.uid) } }
+  }
+
+  /// A manifest that was brought back while its pod ended runs anew; else the mirror goes too.
+  private func staticPodIsGone(_ uid: String) async {
+    if let manifest = mirrors.manifest(uid), pods.entry(uid) == nil {
+      await makeWorker(manifest, isStatic: true).start()
+    }
+    await mirrors.reconcile(pods)
   }
 
   // MARK: - The runtime

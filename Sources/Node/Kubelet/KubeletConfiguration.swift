@@ -36,7 +36,8 @@ package struct KubeletConfiguration: Sendable {
   package init(
     nodeName: String, addresses: [String], version: String, dataDirectory: FilePath, logDirectory: FilePath = "/var/log/pods",
     staticPodDirectory: FilePath? = nil, port: Int = 10250, clusterDNS: [String] = [], clusterDomain: String = "cluster.local",
-    maxPods: Int = 110, podPidsLimit: Int64? = nil, nodeLabels: [String: String] = [:], taints: [JSON] = [], missingControllers: [String] = [],
+    maxPods: Int = 110, podPidsLimit: Int64? = nil, nodeLabels: [String: String] = [:], taints: [JSON] = [],
+    missingControllers: [String] = [],
     defaultPodCIDR: String = "10.244.0.0/24", allowedUnsafeSysctls: [String] = []
   ) {
     self.nodeName = nodeName

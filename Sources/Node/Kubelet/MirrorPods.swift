@@ -57,10 +57,11 @@ final class MirrorPods: Sendable {
     await reconcile(pods)
   }
 
-  func workerIsGone(uid: String) { state.withLock { _ = $0.creating.remove(uid) } }
+  /// The manifest with this UID, where it is there now.
+  func manifest(_ uid: String) -> Pod? { state.withLock { $0.manifests[uid] } }
 
   /// Gives workers their mirrors, deletes what mirrors nothing, makes what is missing.
-  private func reconcile(_ pods: PodDirectory) async {
+  func reconcile(_ pods: PodDirectory) async {
     let (mirrors, manifests, hasSynced) = state.withLock { ($0.mirrors, $0.manifests, $0.hasSynced) }
     for (hash, mirror) in mirrors {
       if let worker = pods.worker(hash) { await worker.set(mirror: mirror) }

@@ -10,7 +10,9 @@ package struct NodeStatusInput: Sendable {
   package var problems: [String]
   /// name(s) and bytes of the images here.
   package var images: [(names: [String], bytes: Int64)]
-  package init(facts: MachineFacts, pressure: MachinePressure = .init(), problems: [String] = [], images: [(names: [String], bytes: Int64)] = []) {
+  package init(
+    facts: MachineFacts, pressure: MachinePressure = .init(), problems: [String] = [], images: [(names: [String], bytes: Int64)] = []
+  ) {
     self.facts = facts
     self.pressure = pressure
     self.problems = problems
@@ -136,7 +138,8 @@ private func nodeConditions(
     result.append(
       condition(
         "CgroupControllersMissing", "True", "LimitsNotEnforced",
-        "cgroup v2 lacks the controllers \(names): pods' limits of them are not enforced. Boot with systemd.unified_cgroup_hierarchy=1 (and cgroup_no_v1=all) to get them."))
+        "cgroup v2 lacks the controllers \(names): pods' limits of them are not enforced. Boot with systemd.unified_cgroup_hierarchy=1 (and cgroup_no_v1=all) to get them."
+      ))
   }
   result.append(
     input.problems.isEmpty

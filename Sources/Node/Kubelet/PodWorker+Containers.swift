@@ -219,7 +219,8 @@ extension PodWorker {
   }
 
   private func stopSignal(of name: String) -> Int32 {
-    pod.container(named: name).map { signalNumber($0.container.lifecycle["stopSignal"].string ?? images[name]?.config.stopSignal) } ?? SIGTERM
+    pod.container(named: name).map { signalNumber($0.container.lifecycle["stopSignal"].string ?? images[name]?.config.stopSignal) }
+      ?? SIGTERM
   }
 
   private func send(_ signal: Int32, to id: String) {

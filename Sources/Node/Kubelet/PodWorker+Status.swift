@@ -33,7 +33,7 @@ extension PodWorker {
   func publishStatus() {
     guard !isGone else { return }
     guard let target = written else {
-      if observed.termination.isTerminated { gone() }
+      if isDone { gone() }
       return
     }
     guard !statusWriter.isWriting else { return }
@@ -73,7 +73,9 @@ extension PodWorker {
     if case .terminating = observed.termination { return true }
     guard observed.termination.isSyncing else { return false }
     if observed.containers.values.contains(where: { $0.wait != nil }) { return false }
-    if observed.containers.values.contains(where: { ($0.operation == .starting || $0.operation == .pulling) && !$0.isRunning }) { return true }
+    if observed.containers.values.contains(where: { ($0.operation == .starting || $0.operation == .pulling) && !$0.isRunning }) {
+      return true
+    }
     return observed.containers.values.allSatisfy { $0.run == nil }
   }
 
@@ -144,7 +146,10 @@ extension PodWorker {
 
   private func statusIsCurrent(_ target: Pod) {
     guard observed.termination.isTerminated, !statusWriter.isDeleting else { return }
-    if isStatic { return gone() }
+    if isStatic {
+      if isDone { gone() }
+      return
+    }
     guard target.metadata.deletionTimestamp != nil, statusWriter.deletedAtVersion != target.metadata.resourceVersion else { return }
     statusWriter.isDeleting = true
     let (client, uid) = (services.client, uid)
@@ -184,6 +189,12 @@ extension PodWorker {
   private func retryDeletion() {
     statusWriter.isDeleting = false
     publishStatus()
+  }
+
+  /// Nothing is left to do or to remember. A static pod that has ended is remembered as long as its manifest is there:
+  /// else it would run again.
+  private var isDone: Bool {
+    observed.termination.isTerminated && (!isStatic || observed.termination.cause == .orphaned || isUnwanted)
   }
 
   func gone() {

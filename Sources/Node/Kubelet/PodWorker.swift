@@ -24,6 +24,8 @@ actor PodWorker {
   /// Set by the static pod source: the object is a manifest, its status goes to this mirror pod.
   var mirror: Pod?
   let isStatic: Bool
+  /// Its manifest is gone.
+  var isUnwanted = false
 
   /// Images of the next runs, by container.
   var images: [String: ImageRecord] = [:]
@@ -115,6 +117,7 @@ actor PodWorker {
 
   /// Ends the pod for a reason of the node's own: eviction, a manifest that is gone.
   func end(because cause: TerminationCause, graceSeconds: Int) {
+    isUnwanted = isUnwanted || cause == .orphaned
     end(cause, graceSeconds: graceSeconds)
     reconcile()
   }

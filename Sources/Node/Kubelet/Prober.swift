@@ -71,7 +71,9 @@ package struct Prober: Sendable {
     case .finished(let outcome): return outcome
     case .timedOut:
       let command = handler["exec"]["command"].array?.compactMap(\.string).joined(separator: " ")
-      if let command { return ProbeOutcome(.failure, "command timed out: \"\(command)\" timed out after \(goDuration(seconds: spec.timeout))") }
+      if let command {
+        return ProbeOutcome(.failure, "command timed out: \"\(command)\" timed out after \(goDuration(seconds: spec.timeout))")
+      }
       return ProbeOutcome(.failure, "context deadline exceeded")
     }
   }
@@ -82,7 +84,8 @@ package struct Prober: Sendable {
       let outcome = await exec(hook["exec"], id: id, pod: pod)
       guard outcome.result != .success else { return nil }
       let command = (hook["exec"]["command"].array ?? []).compactMap(\.string)
-      return "Exec lifecycle hook (\(command)) for Container \"\(container.name)\" in Pod \"\(pod.name)_\(pod.namespace)(\(pod.uid))\" failed - \(outcome.message)"
+      return
+        "Exec lifecycle hook (\(command)) for Container \"\(container.name)\" in Pod \"\(pod.name)_\(pod.namespace)(\(pod.uid))\" failed - \(outcome.message)"
     }
     if !hook["httpGet"].isNull {
       let outcome = await httpGet(hook["httpGet"], container, podIP, timeout: 3600)

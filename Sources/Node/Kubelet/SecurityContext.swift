@@ -79,7 +79,8 @@ package struct ContainerSecurity: Sendable, Equatable {
       // Never run with less than was asked for.
       throw ContainerConfigError(
         reason: WaitingReason.createContainerError,
-        "seccomp profile \"\(profile["localhostProfile"].string ?? "")\": this node takes RuntimeDefault or Unconfined, not profiles from files")
+        "seccomp profile \"\(profile["localhostProfile"].string ?? "")\": this node takes RuntimeDefault or Unconfined, not profiles from files"
+      )
     default: seccomp = .runtimeDefault
     }
   }

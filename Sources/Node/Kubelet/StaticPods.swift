@@ -71,7 +71,9 @@ struct StaticPods: Sendable {
     }
     guard json["spec"]["containers"].array?.isEmpty == false else { throw ContainerConfigError("spec.containers is empty") }
     let uses = ["serviceAccountName"].filter { !(json["spec"][$0].string ?? "").isEmpty }
-    let volumes = (json["spec"]["volumes"].array ?? []).filter { !$0["secret"].isNull || !$0["configMap"].isNull || !$0["projected"].isNull }
+    let volumes = (json["spec"]["volumes"].array ?? []).filter {
+      !$0["secret"].isNull || !$0["configMap"].isNull || !$0["projected"].isNull
+    }
     guard uses.isEmpty, volumes.isEmpty else {
       throw ContainerConfigError("a static pod may not use service accounts, secrets or config maps")
     }
