@@ -140,7 +140,7 @@ class Node:
 
     def purge(self):
         self.stop()
-        sh(f"{BIN}/swiftlet", "down", "--purge", *self.options(), "--log-dir", self.logs, "--kubeconfig", self.kubeconfig, "--interface-prefix", self.prefix, timeout=120)
+        sh(f"{BIN}/swiftlet", "down", "--purge", *self.options(), "--pod-cidr", f"10.{200 + self.index}.0.0/16", "--log-dir", self.logs, "--kubeconfig", self.kubeconfig, "--interface-prefix", self.prefix, timeout=120)
 
     def kubectl(self, *args, check=True, input=None, timeout=90, version=None):
         program = "kubectl"

@@ -117,7 +117,7 @@ package struct IPv4Range: Sendable, Equatable {
   }
 
   var size: UInt32 { 1 << UInt32(32 - bits) }
-  var text: String { "\(Self.text(base))/\(bits)" }
+  package var text: String { "\(Self.text(base))/\(bits)" }
   package func address(at index: UInt32) -> String { Self.text(base + index) }
   func contains(_ address: String) -> Bool { Self.number(address).map { $0 >= base && $0 - base < size } ?? false }
 
@@ -137,7 +137,7 @@ package struct IPv4Range: Sendable, Equatable {
   }
 
   /// The `index`th subrange of a smaller size.
-  func subrange(bits: Int, index: UInt32) -> IPv4Range? {
+  package func subrange(bits: Int, index: UInt32) -> IPv4Range? {
     guard bits >= self.bits, bits <= 30, index < 1 << UInt32(bits - self.bits) else { return nil }
     return IPv4Range("\(Self.text(base + index << UInt32(32 - bits)))/\(bits)")
   }

@@ -1,3 +1,4 @@
+import APIServer
 import ArgumentParser
 import ContainerRuntime
 import FoundationEssentials
@@ -69,9 +70,12 @@ struct Down: AsyncParsableCommand {
     }
   }
 
+  /// The first range of the cluster's, which an all-in-one node has.
+  private var nodeRange: String { IPv4Range(node.podCIDR)?.subrange(bits: 24, index: 0)?.text ?? node.podCIDR }
+
   private func removeNetwork() throws {
     guard FileManager.default.fileExists(atPath: paths.data.appending("network").string) else { return }
-    try PodNetwork(PodNetworkSettings.configuration(paths, node, podCIDR: node.podCIDR)).remove()
+    try PodNetwork(PodNetworkSettings.configuration(paths, node, podCIDR: nodeRange)).remove()
   }
 
   private func removeCgroups() throws {
