@@ -163,14 +163,13 @@ private final class Collected: Sendable {
     try log.write("old")
     let (seen, continuation) = AsyncStream<String>.makeStream()
     let following = Task {
+      defer { continuation.finish() }
       var options = LogOptions()
       options.follow = true
-      options.tailLines = 0
       try await log.reader.copy(options, untilEnd: { try? await Task.sleep(for: .seconds(600)) }) { continuation.yield(String(buffer: $0)) }
-      continuation.finish()
     }
-    try await Task.sleep(for: .milliseconds(100))
     var lines = seen.makeAsyncIterator()
+    #expect(await lines.next() == "old\n")
     for i in 0..<20 {
       let start = ContinuousClock.now
       try log.write("new \(i)")
@@ -178,7 +177,7 @@ private final class Collected: Sendable {
       #expect(ContinuousClock.now - start < .seconds(2))
     }
     following.cancel()
-    try await following.value
     #expect(await lines.next() == nil)
+    if case .failure(let error) = await following.result { #expect(error is CancellationError) }
   }
 }
