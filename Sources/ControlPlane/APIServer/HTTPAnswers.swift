@@ -57,6 +57,14 @@ extension APIServer {
     }
   }
 
+  /// What the HTTP server refuses by itself, as a Status.
+  package static func refusal(_ status: HTTPResponseStatus, _ message: String) -> ServedResponse {
+    let reasons = [400: "BadRequest", 408: "Timeout", 413: "RequestEntityTooLarge", 429: "TooManyRequests", 503: "ServiceUnavailable"]
+    let failure = APIFailure(Int(status.code), reasons[Int(status.code)] ?? "Unknown", message)
+    return ServedResponse(
+      status: status, headers: ["Content-Type": Encoding.json.rawValue], body: .bytes(ByteBuffer(bytes: failure.status.serialized())))
+  }
+
   private static func call(_ request: ServedRequest, _ user: UserInfo, _ path: [String]) -> APICall {
     var call = APICall(user: user, method: request.method.rawValue, path: path, query: request.query.map { (name: $0.0, value: $0.1) })
     call.contentType = request.headers.first(name: "content-type") ?? "application/json"
