@@ -110,7 +110,7 @@ let roomTests: [Target] = [
   tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"]),
   tests(
     "APIServerTests",
-    ["APIServer", "APIMachinery", "KubernetesAPI", "KubernetesClient", "JSONCodec", "RevisionStore", systemPackage, nioPosix, log]),
+    ["APIServer", "APIMachinery", "KubernetesAPI", "KubernetesClient", "HTTPServing", "JSONCodec", "RevisionStore", systemPackage, httpClient, nioCore, nioPosix, nioHTTP1, log]),
   tests("RevisionStoreTests", ["RevisionStore"]),
   tests("NFTablesTests", ["NFTables"]),
   tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),

@@ -12,6 +12,10 @@ struct WriteContext: Sendable {
   var now = Timestamp.now
   /// False for server-side apply, which keeps managedFields itself.
   var tracksOwnership = true
+  /// CreateOptions, UpdateOptions or PatchOptions, as webhooks see them.
+  var options = JSON.object(JSONObject())
+  /// What admission has to say to the client beside its verdict.
+  let notes = AdmissionNotes()
 
   init(_ call: APICall, subresource: String? = nil) throws {
     user = call.user
@@ -24,6 +28,11 @@ struct WriteContext: Sendable {
       }
       isDryRun = true
     }
+    let kind = ["POST": "CreateOptions", "PUT": "UpdateOptions"][call.method] ?? "PatchOptions"
+    options = ["kind": .string(kind), "apiVersion": "meta.k8s.io/v1"]
+    if isDryRun { options["dryRun"] = ["All"] }
+    for name in ["fieldManager", "fieldValidation"] { options[name] = JSON(call.parameter(name)) }
+    if call.flag("force") { options["force"] = true }
   }
 
   init(user: UserInfo, manager: String, subresource: String? = nil) {
@@ -82,9 +91,11 @@ extension Resources {
     try await admission.admitCreate(&object, request, context, self)
     applyDefaults(&object, resource: resource)
     admission.afterDefaults(&object, resource)
+    let attempt = try await attempt(.create, request, name: object["metadata"]["name"].string ?? "", context, old: nil, object)
+    try await runMutating(&object, attempt, context)
     let taken = try await takeAddresses(&object, old: nil, resource, context)
     do {
-      return try await insertAdmitted(object, request, context)
+      return try await insertAdmitted(object, request, context, attempt)
     } catch {
       await ServiceAddresses.release(taken, self)
       throw error
@@ -97,9 +108,12 @@ extension Resources {
     return try await ServiceAddresses.assign(&object, old: old, isDryRun: context.isDryRun, self)
   }
 
-  private func insertAdmitted(_ candidate: JSON, _ request: ResourceRequest, _ context: WriteContext) async throws -> JSON {
+  private func insertAdmitted(
+    _ candidate: JSON, _ request: ResourceRequest, _ context: WriteContext, _ attempt: AdmissionAttempt
+  ) async throws -> JSON {
     let (resource, object) = (request.resource, candidate)
     try check(object, old: nil, resource, subresource: nil)
+    try await runValidating(object, attempt, context)
     let name = object["metadata"]["name"].string ?? ""
     if context.isDryRun {
       if try await store.get(request.key(name), at: nil) != nil { throw APIFailure.alreadyExists(resource, name) }
@@ -198,9 +212,13 @@ extension Resources {
     applyDefaults(&new, resource: resource)
     admission.afterDefaults(&new, resource)
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+    var admitted = request
+    admitted.subresource = context.subresource
+    let attempt = try await attempt(.update, admitted, name: request.name ?? "", context, old: old, new)
+    try await runMutating(&new, attempt, context)
     let taken = try await takeAddresses(&new, old: old, resource, context)
     do {
-      let written = try await replaceAdmitted(old, presentedOld, value, new, request, context)
+      let written = try await replaceAdmitted(old, presentedOld, value, new, request, context, attempt)
       if resource.kind == "Service", !context.isDryRun {
         await ServiceAddresses.release(ServiceAddresses.held(old).subtracting(ServiceAddresses.held(written)), self)
       }
@@ -212,11 +230,13 @@ extension Resources {
   }
 
   private func replaceAdmitted(
-    _ old: JSON, _ presentedOld: JSON, _ value: StoredValue, _ candidate: JSON, _ request: ResourceRequest, _ context: WriteContext
+    _ old: JSON, _ presentedOld: JSON, _ value: StoredValue, _ candidate: JSON, _ request: ResourceRequest, _ context: WriteContext,
+    _ attempt: AdmissionAttempt
   ) async throws -> JSON {
     let resource = request.resource
     var new = candidate
     try check(new, old: old, resource, subresource: context.subresource)
+    try await runValidating(new, attempt, context)
     if hasGeneration(resource), context.subresource != "status", new["spec"] != old["spec"] {
       new["metadata"]["generation"] = JSON((old["metadata"]["generation"].int ?? 0) + 1)
     }
