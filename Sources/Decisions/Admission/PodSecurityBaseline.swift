@@ -11,13 +11,18 @@ extension PodSecurityCheck {
     PodSecurityCheck("hostProbesAndHostLifecycle", .baseline, [(34, handlerHosts)]),
     PodSecurityCheck("privileged", .baseline, [(0, privileged)]),
     PodSecurityCheck("procMount", .baseline, [(0, procMount), (35, { $0.hasUserNamespace ? nil : procMount($0) })]),
-    PodSecurityCheck("seLinuxOptions", .baseline, [
-      (0, { seLinuxOptions($0, types: seLinuxTypes) }), (31, { seLinuxOptions($0, types: seLinuxTypes.union(["container_engine_t"])) }),
-    ]),
+    PodSecurityCheck(
+      "seLinuxOptions", .baseline,
+      [
+        (0, { seLinuxOptions($0, types: seLinuxTypes) }), (31, { seLinuxOptions($0, types: seLinuxTypes.union(["container_engine_t"])) }),
+      ]),
     PodSecurityCheck("seccompProfile_baseline", .baseline, [(0, seccompAnnotations), (19, seccompProfile)]),
-    PodSecurityCheck("sysctls", .baseline, [
-      (0, { sysctls($0, since: 0) }), (27, { sysctls($0, since: 27) }), (29, { sysctls($0, since: 29) }), (32, { sysctls($0, since: 32) }),
-    ]),
+    PodSecurityCheck(
+      "sysctls", .baseline,
+      [
+        (0, { sysctls($0, since: 0) }), (27, { sysctls($0, since: 27) }), (29, { sysctls($0, since: 29) }),
+        (32, { sysctls($0, since: 32) }),
+      ]),
     PodSecurityCheck("windowsHostProcess", .baseline, [(0, windowsHostProcess)]),
   ]
 
@@ -100,7 +105,8 @@ extension PodSecurityCheck {
   @Sendable private static func handlerHosts(_ pod: CheckedPod) -> PodSecurityViolation? {
     var hosts: Set<String> = []
     let names = pod.names { container in
-      let handlers = ["livenessProbe", "readinessProbe", "startupProbe"].map { container[$0] }
+      let handlers =
+        ["livenessProbe", "readinessProbe", "startupProbe"].map { container[$0] }
         + ["postStart", "preStop"].map { container["lifecycle"][$0] }
       let own = handlers.flatMap { [$0["httpGet"]["host"], $0["tcpSocket"]["host"]] }.compactMap(\.string).filter { !$0.isEmpty }
       hosts.formUnion(own)
@@ -161,7 +167,8 @@ extension PodSecurityCheck {
 
   /// Before 1.19 profiles stood in annotations.
   @Sendable private static func seccompAnnotations(_ pod: CheckedPod) -> PodSecurityViolation? {
-    let keys = ["seccomp.security.alpha.kubernetes.io/pod"]
+    let keys =
+      ["seccomp.security.alpha.kubernetes.io/pod"]
       + pod.containers.map { "container.seccomp.security.alpha.kubernetes.io/\($0["name"].string ?? "")" }
     let bad = Set(
       keys.compactMap { key -> String? in

@@ -51,7 +51,8 @@ struct PodSecurityCheck: Sendable {
   func rule(_ version: PodSecurityVersion) -> Rule? { versions.last { version.isAtLeast($0.minimum) }?.rule }
 
   /// Baseline before restricted, each by name: the order of messages.
-  static let all = (baseline.sorted { $0.id.utf8.lexicographicallyPrecedes($1.id.utf8) })
+  static let all =
+    (baseline.sorted { $0.id.utf8.lexicographicallyPrecedes($1.id.utf8) })
     + (restricted.sorted { $0.id.utf8.lexicographicallyPrecedes($1.id.utf8) })
 
   /// Everything in which a pod breaks a standard.

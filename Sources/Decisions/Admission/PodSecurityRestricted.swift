@@ -3,19 +3,25 @@ import JSONCodec
 /// The rules that the level restricted adds: today's good practice, at the cost of some programs that do not run under it.
 extension PodSecurityCheck {
   static let restricted = [
-    PodSecurityCheck("allowPrivilegeEscalation", .restricted, [
-      (8, privilegeEscalation), (25, { $0.isWindows ? nil : privilegeEscalation($0) }),
-    ]),
-    PodSecurityCheck("capabilities_restricted", .restricted, overrides: "capabilities_baseline", [
-      (22, droppedCapabilities), (25, { $0.isWindows ? nil : droppedCapabilities($0) }),
-    ]),
+    PodSecurityCheck(
+      "allowPrivilegeEscalation", .restricted,
+      [
+        (8, privilegeEscalation), (25, { $0.isWindows ? nil : privilegeEscalation($0) }),
+      ]),
+    PodSecurityCheck(
+      "capabilities_restricted", .restricted, overrides: "capabilities_baseline",
+      [
+        (22, droppedCapabilities), (25, { $0.isWindows ? nil : droppedCapabilities($0) }),
+      ]),
     PodSecurityCheck("procMount_restricted", .restricted, overrides: "procMount", [(35, procMount)]),
     PodSecurityCheck("restrictedVolumes", .restricted, overrides: "hostPathVolumes", [(0, volumeTypes)]),
     PodSecurityCheck("runAsNonRoot", .restricted, [(0, nonRoot), (35, { $0.hasUserNamespace ? nil : nonRoot($0) })]),
     PodSecurityCheck("runAsUser", .restricted, [(23, rootUser), (35, { $0.hasUserNamespace ? nil : rootUser($0) })]),
-    PodSecurityCheck("seccompProfile_restricted", .restricted, overrides: "seccompProfile_baseline", [
-      (19, seccompNeeded), (25, { $0.isWindows ? nil : seccompNeeded($0) }),
-    ]),
+    PodSecurityCheck(
+      "seccompProfile_restricted", .restricted, overrides: "seccompProfile_baseline",
+      [
+        (19, seccompNeeded), (25, { $0.isWindows ? nil : seccompNeeded($0) }),
+      ]),
   ]
 
   @Sendable private static func privilegeEscalation(_ pod: CheckedPod) -> PodSecurityViolation? {

@@ -89,7 +89,9 @@ enum PodResources {
     return result.adding(ResourceAmounts(pod["spec"]["overhead"]).only { (result[$0]?.nanoValue ?? 0) != 0 })
   }
 
-  private static func total(_ pod: JSON, _ list: String, _ amounts: (_ container: JSON, _ status: JSON) -> ResourceAmounts) -> ResourceAmounts {
+  private static func total(_ pod: JSON, _ list: String, _ amounts: (_ container: JSON, _ status: JSON) -> ResourceAmounts)
+    -> ResourceAmounts
+  {
     let spec = pod["spec"]
     func status(_ container: JSON, _ field: String) -> JSON {
       (pod["status"][field].array ?? []).first { $0["name"] == container["name"] } ?? .null

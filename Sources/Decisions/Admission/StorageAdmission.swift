@@ -30,7 +30,9 @@ enum DefaultClasses {
 
   /// Of several defaults the newest; of those of one second the first by name.
   private static func newest(_ classes: [JSON], marks: [String]) -> String? {
-    let defaults = classes.filter { item in marks.contains { item["metadata"]["annotations"][$0] == "true" } }.map { ObjectMeta($0["metadata"]) }
+    let defaults = classes.filter { item in marks.contains { item["metadata"]["annotations"][$0] == "true" } }.map {
+      ObjectMeta($0["metadata"])
+    }
     let epoch = Timestamp(secondsSinceEpoch: 0)
     return defaults.min { a, b in
       let (left, right) = (a.creationTimestamp ?? epoch, b.creationTimestamp ?? epoch)
