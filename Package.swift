@@ -110,7 +110,9 @@ let roomTests: [Target] = [
   tests("SchedulingTests", ["Scheduling", "KubernetesAPI", "JSONCodec"]),
   tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"]),
   tests("AdmissionTests", ["Admission", "KubernetesAPI", "JSONCodec", yams]),
-  tests("APIServerTests", ["APIServer", "APIMachinery", "KubernetesAPI", "JSONCodec", "RevisionStore", systemPackage]),
+  tests(
+    "APIServerTests",
+    ["APIServer", "APIMachinery", "KubernetesAPI", "KubernetesClient", "JSONCodec", "RevisionStore", systemPackage, nioPosix, log]),
   tests("RevisionStoreTests", ["RevisionStore"]),
   tests("NFTablesTests", ["NFTables"]),
   tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),

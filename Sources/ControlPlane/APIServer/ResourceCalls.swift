@@ -19,6 +19,9 @@ extension APIServer {
         request.resource, request.name ?? "",
         "User \"\(call.user.name)\" cannot \(verb) resource \"\(plural)\" in API group \"\(request.resource.group)\"\(scope)")
     }
+    // Before anything is changed: who cannot read the answer gets nothing done.
+    let isStream = ["log", "exec", "attach", "portforward", "proxy"].contains(request.subresource)
+    guard isStream || call.answerForm != nil else { throw APIFailure.notAcceptable }
     if let subresource = request.subresource { return try await perform(call, request, subresource, &warnings) }
     try allowed(call, request)
     switch (call.method, request.name) {
@@ -53,17 +56,17 @@ extension APIServer {
   }
 
   private func collection(_ call: APICall, _ request: ResourceRequest) async throws -> APIResult {
-    guard let rendering = Rendering.negotiate(call.accept) else { throw APIFailure.notAcceptable }
-    if call.flag("watch") {
-      var watch = try resources.watchRequest(call, request)
-      watch.rendering = rendering.including(call.parameter("includeObject"))
-      return .watch(watch)
-    }
+    let form = call.answerForm ?? AnswerForm()
+    if call.flag("watch") { return .watch(try resources.watchRequest(call, request)) }
     let page = try await resources.list(call, request)
-    switch rendering {
-    case .object: return .document(resources.document(page, request.resource))
-    case .table(let version, _):
-      let include = call.parameter("includeObject").flatMap(TableObject.init(rawValue:)) ?? .metadata
+    switch form.rendering {
+    case .object where form.encoding == .json: return .document(resources.document(page, request.resource))
+    case .object:
+      return .object([
+        "kind": .string(request.resource.kind + "List"), "apiVersion": .string(request.resource.apiVersion), "metadata": page.metadata,
+        "items": .array(try resources.objects(page, request.resource)),
+      ])
+    case .table(let version, let include):
       var result = table(
         resource: request.resource, objects: try resources.objects(page, request.resource), now: .now, includeObject: include,
         version: version)
@@ -279,13 +282,5 @@ extension APIServer {
         "kind": .string(request.resource.plural), "uid": object["metadata"]["uid"],
       ],
     ])
-  }
-}
-
-extension Rendering {
-  /// A table whose rows carry what `includeObject` asks for.
-  func including(_ include: String?) -> Rendering {
-    guard case .table(let version, _) = self, let include = include.flatMap(TableObject.init(rawValue:)) else { return self }
-    return .table(version: version, include: include)
   }
 }
