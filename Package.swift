@@ -86,7 +86,7 @@ let node: [Target] = [
 
 let controlPlane: [Target] = [
   room("ControlPlane", "APIServer", [
-    "KubernetesAPI", "JSONCodec", "APIMachinery", "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams", "CZlib",
+    "KubernetesAPI", "JSONCodec", "APIMachinery", "Admission", "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams", "CZlib",
     nioCore, nioPosix, nioHTTP1, nioSSL, nioHTTP2, httpClient, x509, crypto, yams, log, systemPackage,
   ]),
   room("ControlPlane", "Scheduler", ["KubernetesAPI", "JSONCodec", "Scheduling", "KubernetesClient", log]),

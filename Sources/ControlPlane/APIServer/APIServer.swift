@@ -1,4 +1,5 @@
 import APIMachinery
+import Admission
 import HTTPServing
 import JSONCodec
 import KubernetesAPI
@@ -49,7 +50,7 @@ package final class APIServer: Sendable {
     self.log = log
     backends = BackendClients(group: group)
     resources = Resources(
-      store: store, catalog: ResourceCatalog(.shared), admission: Admission(), serviceRange: IPv4Range(configuration.serviceCIDR),
+      store: store, catalog: ResourceCatalog(.shared), plugins: Self.plugins, serviceRange: IPv4Range(configuration.serviceCIDR),
       backends: backends, log: log)
     tokens = try ServiceAccountTokens(directory: configuration.dataDirectory.appending("pki"))
     authentication = Authentication(tokens: tokens)
@@ -66,9 +67,18 @@ package final class APIServer: Sendable {
       group.addTask { await NamespaceController(client: client, server: self).run() }
       group.addTask { await self.resources.webhooks.mutating.run() }
       group.addTask { await self.resources.webhooks.validating.run() }
+      group.addTask { await QuotaController(resources: self.resources).run() }
       group.addTask { await EventExpiry(resources: self.resources).run() }
       group.addTask { await NodeRangeController(client: client, range: self.configuration.podCIDR, log: self.log).run() }
     }
+  }
+
+  /// Finalizers and taints that a controller takes away are only set where that controller runs.
+  private static var plugins: AdmissionChain {
+    var settings = AdmissionSettings()
+    settings.protectedKinds = []
+    settings.taintsNewNodes = false
+    return AdmissionChain(settings)
   }
 
   /// Closes the connections to kubelets and to programs in the cluster.

@@ -1,4 +1,5 @@
 import APIMachinery
+import Admission
 import JSONCodec
 import KubernetesAPI
 import Logging
@@ -14,16 +15,18 @@ final class Resources: Sendable {
   let catalog: ResourceCatalog
   let decoded = DecodedObjects()
   let log: Logger
-  let admission: Admission
+  /// The built-in admission plug-ins.
+  let plugins: AdmissionChain
+  let quotas = Quotas()
   let webhooks: WebhookAdmission
   /// Where cluster addresses of Services come from.
   let serviceRange: IPv4Range?
 
-  init(store: any RevisionStore, catalog: ResourceCatalog, admission: Admission, serviceRange: IPv4Range?, backends: BackendClients, log: Logger) {
+  init(store: any RevisionStore, catalog: ResourceCatalog, plugins: AdmissionChain, serviceRange: IPv4Range?, backends: BackendClients, log: Logger) {
     self.serviceRange = serviceRange
     self.store = store
     self.catalog = catalog
-    self.admission = admission
+    self.plugins = plugins
     self.log = log
     func configurations(_ plural: String) -> LiveCollection {
       LiveCollection(store: store, prefix: "/registry/admissionregistration.k8s.io/\(plural)/", log: log)
