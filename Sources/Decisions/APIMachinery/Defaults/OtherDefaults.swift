@@ -33,6 +33,15 @@ extension Defaulting {
       guard spec["policyTypes"].isEmpty else { return }
       spec["policyTypes"] = spec["egress"].isEmpty ? ["Ingress"] : ["Ingress", "Egress"]
     },
+    "apiextensions/v1.CustomResourceDefinition": { definition in
+      let kind = definition["spec"]["names"]["kind"].string ?? ""
+      if !kind.isEmpty {
+        definition["spec"]["names"].fill("singular", .string(kind.lowercased()))
+        definition["spec"]["names"].fill("listKind", .string(kind + "List"))
+      }
+      definition["spec"].fill("conversion", ["strategy": "None"])
+      if definition["status"]["storedVersions"].isEmpty { definition["status"]["storedVersions"] = storedVersions(definition) }
+    },
     "rbac/v1.Subject": { subject in
       guard subject["apiGroup"].isEmpty, subject["kind"] == "User" || subject["kind"] == "Group" else { return }
       subject["apiGroup"] = "rbac.authorization.k8s.io"

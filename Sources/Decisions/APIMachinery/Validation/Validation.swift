@@ -11,6 +11,7 @@ package func validate(_ object: JSON, old: JSON?, resource: ResourceInfo, subres
     return findings.errors
   }
   findings.metadata(object, old: old, resource: resource)
+  if let custom = resource.custom { return findings.errors + custom.errors(of: object, old: old) }
   switch (resource.kind, subresource) {
   case ("Pod", "ephemeralcontainers"): findings.ephemeralContainersUpdate(object, old: old ?? .null)
   case ("Pod", "resize"): findings.resize(object, old: old ?? .null)
@@ -19,7 +20,7 @@ package func validate(_ object: JSON, old: JSON?, resource: ResourceInfo, subres
   default:
     findings.spec(object, old: old, resource: resource)
     // An event may say anything, and a node's taints have a path of their own.
-    if !["Event", "Node"].contains(resource.kind) { findings.schemaRules(object, resource.type, .root, isRoot: true) }
+    if !["Event", "Node", "CustomResourceDefinition"].contains(resource.kind) { findings.schemaRules(object, resource.type, .root, isRoot: true) }
   }
   return findings.errors
 }
@@ -74,6 +75,8 @@ extension Findings {
     case ("networking.k8s.io", "NetworkPolicy"): networkPolicy(object)
     case ("networking.k8s.io", "Ingress"): ingress(object)
     case ("storage.k8s.io", "StorageClass"): storageClass(object, old: old)
+    case ("apiextensions.k8s.io", _): definition(object, old: old, hooks: resource.hooks)
+    case ("apiregistration.k8s.io", _): apiService(object)
     default: break
     }
   }
