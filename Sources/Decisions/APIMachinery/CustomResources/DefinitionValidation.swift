@@ -230,7 +230,7 @@ extension Findings {
     reviewVersions(webhook["conversionReviewVersions"], path / "conversionReviewVersions")
   }
 
-  private mutating func webhookURL(_ url: String, _ path: FieldPath) {
+  mutating func webhookURL(_ url: String, _ path: FieldPath) {
     guard url.hasPrefix("https://") else {
       return invalid(path, .string(url), "'https' is the only allowed URL scheme; desired format: https://host[/path]")
     }
@@ -245,7 +245,7 @@ extension Findings {
     }
   }
 
-  private mutating func webhookService(_ service: JSON, _ path: FieldPath) {
+  mutating func webhookService(_ service: JSON, _ path: FieldPath) {
     if service["name"].isEmpty { required(path / "name", "service name is required") }
     if service["namespace"].isEmpty { required(path / "namespace", "service namespace is required") }
     if let port = service["port"].int, !(1...65_535).contains(port) {
