@@ -9,7 +9,8 @@ import Testing
 
   private func apply(_ live: JSON?, _ spec: JSON, by manager: String, force: Bool = false) throws -> JSON {
     try serverSideApply(
-      live: live, applied: cronTab(spec), manager: manager, force: force, type: cronTabs.type, apiVersion: "stable.example.com/v1", now: now)
+      live: live, applied: cronTab(spec), manager: manager, force: force, type: cronTabs.type, apiVersion: "stable.example.com/v1", now: now
+    )
   }
 
   private func owned(_ object: JSON, by manager: String) -> JSON {
@@ -41,7 +42,10 @@ import Testing
   }
 
   @Test func unknownFieldsAndFreeOnes() throws {
-    #expect(throws: ApplyError.mismatch("failed to create typed patch object (n/a; stable.example.com/v1, Kind=CronTab): .spec.nope: field not declared in schema")) {
+    #expect(
+      throws: ApplyError.mismatch(
+        "failed to create typed patch object (n/a; stable.example.com/v1, Kind=CronTab): .spec.nope: field not declared in schema")
+    ) {
       try apply(nil, ["nope": 1], by: "one")
     }
     let free = try apply(nil, ["free": ["deep": ["er": 1]]], by: "one")
@@ -80,9 +84,10 @@ import Testing
     #expect(schema["properties"]["spec"]["properties"]["template"]["properties"]["kind"]["type"] == "string")
     #expect(schemas[name + "List"]["properties"]["items"]["items"]["$ref"] == .string("#/components/schemas/" + name))
     let patch = document["paths"]["/apis/stable.example.com/v1/namespaces/{namespace}/crontabs/{name}"]["patch"]
-    #expect(patch["requestBody"]["content"].object?.keys == [
-      "application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml",
-    ])
+    #expect(
+      patch["requestBody"]["content"].object?.keys == [
+        "application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml",
+      ])
     #expect(patch["parameters"].items.contains { $0["name"] == "fieldValidation" })
     #expect(document["paths"]["/apis/stable.example.com/v1/namespaces/{namespace}/crontabs/{name}/scale"]["put"].object != nil)
     #expect(schemas["io.k8s.api.autoscaling.v1.Scale"].object != nil)
@@ -98,7 +103,17 @@ import Testing
   @Test func versionTwoEqualsTheSchema() throws {
     let schema: JSON = [
       "description": "Foo CRD for Testing", "type": "object",
-      "properties": ["spec": ["type": "object", "properties": ["bars": ["type": "array", "items": ["type": "object", "required": ["name"], "properties": ["name": ["type": "string", "enum": ["a", "b"]]]]]]]],
+      "properties": [
+        "spec": [
+          "type": "object",
+          "properties": [
+            "bars": [
+              "type": "array",
+              "items": ["type": "object", "required": ["name"], "properties": ["name": ["type": "string", "enum": ["a", "b"]]]],
+            ]
+          ],
+        ]
+      ],
     ]
     var published = try version2(schema)
     for name in ["apiVersion", "kind", "metadata"] {
@@ -118,7 +133,8 @@ import Testing
       "type": "object",
       "properties": [
         "spec": ["type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": ["dummy": ["type": "string"]]],
-        "maybe": ["type": "string", "nullable": true], "either": ["x-kubernetes-int-or-string": true, "anyOf": [["type": "integer"], ["type": "string"]]],
+        "maybe": ["type": "string", "nullable": true],
+        "either": ["x-kubernetes-int-or-string": true, "anyOf": [["type": "integer"], ["type": "string"]]],
       ],
     ])
     #expect(nested["properties"]["spec"] == ["x-kubernetes-preserve-unknown-fields": true])
@@ -132,12 +148,15 @@ import Testing
     #expect(next.openAPIV3Document(group: "apps", version: "v1")?.hash == before.hash)
     #expect(next.openAPIV3Document(group: "stable.example.com", version: "v1") == nil)
     let after = try JSON.parse(next.openAPIV3Index().bytes)["paths"]
-    #expect(after["apis/apps/v1"] == index["apis/apps/v1"] && after["apis/stable.example.com/v1"].isNull && !index["apis/stable.example.com/v1"].isNull)
+    #expect(
+      after["apis/apps/v1"] == index["apis/apps/v1"] && after["apis/stable.example.com/v1"].isNull
+        && !index["apis/stable.example.com/v1"].isNull)
   }
 
   @Test func discoveryShowsTheResource() throws {
     let discovery = DiscoveryDocuments(registry: cronTabRegistry)
-    let group = try #require(discovery.aggregated(core: false, as: .v2)["items"].items.first { $0["metadata"]["name"] == "stable.example.com" })
+    let group = try #require(
+      discovery.aggregated(core: false, as: .v2)["items"].items.first { $0["metadata"]["name"] == "stable.example.com" })
     let resource = group["versions"][0]["resources"][0]
     #expect(resource["resource"] == "crontabs" && resource["singularResource"] == "crontab" && resource["shortNames"] == ["ct"])
     #expect(resource["subresources"].items.map { $0["subresource"] } == ["scale", "status"])

@@ -24,7 +24,8 @@ import Testing
       version("v1beta1", storage: false, served: false, schema: cronTabSchema), version("v2alpha1", storage: false, schema: cronTabSchema),
     ]
     let registry = SchemaRegistry.shared.adding([
-      definition(versions: versions), definition(group: "other.example.com", versions: [version(schema: cronTabSchema)], established: false),
+      definition(versions: versions),
+      definition(group: "other.example.com", versions: [version(schema: cronTabSchema)], established: false),
     ])
     #expect(registry.customResources.map(\.version) == ["v2", "v1", "v2alpha1"])
     #expect(registry.customResources.allSatisfy { $0.custom?.storageVersion == "v2" })
@@ -56,8 +57,12 @@ import Testing
 
   /// Debug builds on a busy machine get a wide margin.
   @Test func aThousandDefinitionsAreQuick() {
+    let one = definition(versions: [version(schema: cronTabSchema, cronTabExtras)])
     let definitions = (0..<1_000).map { i in
-      definition(group: "g\(i).example.com", versions: [version(schema: cronTabSchema, cronTabExtras)], uid: "u\(i)")
+      var copy = one
+      copy["metadata"]["uid"] = .string("u\(i)")
+      copy["spec"]["group"] = .string("g\(i).example.com")
+      return copy
     }
     let first = SchemaRegistry.shared.adding(definitions)
     let time = ContinuousClock().measure { #expect(first.adding(definitions).customResources.count == 1_000) }
@@ -120,6 +125,54 @@ import Testing
     #expect(status["status"] == ["replicas": 9] && status["spec"] == updated["spec"] && status["metadata"]["labels"] == ["a": "b"])
   }
 
+  @Test func storedObjectsAreShownByTheVersionThatIsAskedFor() throws {
+    let strict: JSON = [
+      "type": "object", "properties": ["spec": ["type": "object", "properties": ["x": ["type": "string", "default": "y"]]]],
+    ]
+    let registry = SchemaRegistry.shared.adding([
+      definition(versions: [version("v1", schema: cronTabSchema), version("v2", storage: false, schema: strict)])
+    ])
+    let v2 = try #require(registry.resource(group: "stable.example.com", version: "v2", kind: "CronTab")?.custom)
+    var object = cronTab(["cronSpec": "* * * * *"])
+    v2.present(&object)
+    #expect(object["apiVersion"] == "stable.example.com/v2" && object["spec"] == ["x": "y"])
+    #expect(v2.readsNeedWork && !cronTabs.custom!.readsNeedWork)
+  }
+
+  @Test func webhooksConvert() throws {
+    let conversion: JSON = ["strategy": "Webhook", "webhook": ["conversionReviewVersions": ["v9", "v1"]]]
+    let object = cronTab(["a": 1], ["uid": "u", "resourceVersion": "7"])
+    let review = try #require(ConversionReview([object], to: "stable.example.com/v2", conversion: conversion, uid: "q"))
+    #expect(review.body?["request"]["objects"] == [object] && review.body?["apiVersion"] == "apiextensions.k8s.io/v1")
+    var result = object
+    result["apiVersion"] = "stable.example.com/v2"
+    result["metadata"]["resourceVersion"] = "9"
+    result["metadata"]["labels"] = ["l": "m"]
+    func answer(_ objects: JSON, uid: JSON = "q", status: JSON = ["status": "Success"]) -> JSON {
+      [
+        "kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1",
+        "response": ["uid": uid, "result": status, "convertedObjects": objects],
+      ]
+    }
+    let converted = try review.converted(by: answer([result]))
+    #expect(converted[0]["metadata"]["labels"] == ["l": "m"] && converted[0]["metadata"]["resourceVersion"] == "7")
+    let head = "conversion webhook for stable.example.com/v1, Kind=CronTab"
+    func failure(_ answer: JSON) -> String? {
+      do throws(ConversionError) {
+        _ = try review.converted(by: answer)
+        return nil
+      } catch {
+        return error.description
+      }
+    }
+    #expect(failure(answer([])) == "\(head) returned 0 objects, expected 1")
+    #expect(failure(answer([result], uid: "x")) == "\(head) failed: expected response.uid=\"q\", got \"x\"")
+    #expect(failure(answer([result], status: ["status": "Failure", "message": "no"])) == "\(head) failed: no")
+    result["metadata"]["name"] = "other"
+    #expect(failure(answer([result])) == "\(head) returned invalid metadata of object at index 0: metadata.name must not be changed")
+    #expect(ConversionReview([object], to: "stable.example.com/v1", conversion: conversion, uid: "q")?.body == nil)
+  }
+
   @Test func scaleIsReadAndWritten() throws {
     var object = cronTab(["replicas": 3])
     object["status"] = ["replicas": 2, "selector": "a=b"]
@@ -150,8 +203,9 @@ import Testing
   @Test func deprecatedVersionsWarn() {
     let versions = [version("v1", schema: cronTabSchema), version("v1beta1", storage: false, schema: cronTabSchema, ["deprecated": true])]
     let registry = SchemaRegistry.shared.adding([definition(versions: versions)])
-    #expect(registry.resource(group: "stable.example.com", version: "v1beta1", kind: "CronTab")?.custom?.deprecationWarning
-      == "stable.example.com/v1beta1 CronTab is deprecated; use stable.example.com/v1 CronTab")
+    #expect(
+      registry.resource(group: "stable.example.com", version: "v1beta1", kind: "CronTab")?.custom?.deprecationWarning
+        == "stable.example.com/v1beta1 CronTab is deprecated; use stable.example.com/v1 CronTab")
     #expect(registry.resource(group: "stable.example.com", version: "v1", kind: "CronTab")?.custom?.deprecationWarning == nil)
   }
 
@@ -167,7 +221,8 @@ import Testing
   @Test func ownAPIServicesAreListed() throws {
     let services = localAPIServices(cronTabRegistry, now: now)
     let names = services.compactMap { $0["metadata"]["name"].string }
-    #expect(names.first == "v1." && names.contains("v1.apps") && names.contains("v2.autoscaling") && names.contains("v1.stable.example.com"))
+    #expect(
+      names.first == "v1." && names.contains("v1.apps") && names.contains("v2.autoscaling") && names.contains("v1.stable.example.com"))
     let custom = try #require(services.first { $0["metadata"]["name"] == "v1.stable.example.com" })
     #expect(custom["spec"] == ["group": "stable.example.com", "version": "v1", "groupPriorityMinimum": 1000, "versionPriority": 100])
     #expect(custom["status"]["conditions"][0]["reason"] == "Local")

@@ -53,7 +53,8 @@ let cronTabSchema: JSON = [
         "size": ["x-kubernetes-int-or-string": true],
         "free": ["type": "object", "x-kubernetes-preserve-unknown-fields": true],
         "template": [
-          "type": "object", "x-kubernetes-embedded-resource": true, "properties": ["spec": ["type": "object", "properties": ["a": ["type": "string"]]]],
+          "type": "object", "x-kubernetes-embedded-resource": true,
+          "properties": ["spec": ["type": "object", "properties": ["a": ["type": "string"]]]],
         ],
       ],
     ],

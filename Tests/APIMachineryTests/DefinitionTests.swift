@@ -15,7 +15,9 @@ import Testing
 
   private func errors(schema: JSON, _ extras: JSON = .object(JSONObject())) -> [String] {
     let head = "spec.versions[0].schema.openAPIV3Schema"
-    return errors(definition(versions: [version(schema: schema, extras)])).map { $0.hasPrefix(head) ? String($0.dropFirst(head.count)) : $0 }
+    return errors(definition(versions: [version(schema: schema, extras)])).map {
+      $0.hasPrefix(head) ? String($0.dropFirst(head.count)) : $0
+    }
   }
 
   @Test func aDefinitionIsFilledInAndAccepted() {
@@ -49,13 +51,18 @@ import Testing
     var changed = good
     changed["spec"]["scope"] = "Cluster"
     changed["spec"]["names"]["kind"] = "Other"
-    #expect(errors(changed, old: good) == [
-      #"spec.scope: Invalid value: "Cluster": field is immutable"#, #"spec.names.kind: Invalid value: "Other": field is immutable"#,
-    ])
+    #expect(
+      errors(changed, old: good) == [
+        #"spec.scope: Invalid value: "Cluster": field is immutable"#, #"spec.names.kind: Invalid value: "Other": field is immutable"#,
+      ])
     var dropped = good
     dropped["spec"]["versions"] = [version("v2", schema: cronTabSchema)]
-    #expect(errors(dropped, old: good).contains { $0.hasPrefix("status.storedVersions: Invalid value: [\"v1\"]: must have the storage version v2") })
-    #expect(errors(dropped, old: good).contains { $0.hasPrefix("status.storedVersions[0]: Invalid value: \"v1\": missing from spec.versions") })
+    #expect(
+      errors(dropped, old: good).contains {
+        $0.hasPrefix("status.storedVersions: Invalid value: [\"v1\"]: must have the storage version v2")
+      })
+    #expect(
+      errors(dropped, old: good).contains { $0.hasPrefix("status.storedVersions[0]: Invalid value: \"v1\": missing from spec.versions") })
   }
 
   static let schemas: [(String, String)] = [
@@ -64,19 +71,52 @@ import Testing
     (#"{"type":"object","properties":{"a":{"type":"array"}}}"#, ".properties[a].items: Required value: must be specified"),
     (#"{"type":"object","additionalProperties":{"type":"string"}}"#, ".additionalProperties: Forbidden: must not be used at the root"),
     (#"{"type":"object","anyOf":[{"type":"object"}]}"#, ".anyOf[0].type: Forbidden: must be empty to be structural"),
-    (#"{"type":"object","anyOf":[{"properties":{"a":{"maximum":1}}}]}"#, ".properties[a]: Required value: because it is defined in spec.versions[0].schema.openAPIV3Schema.anyOf[0].properties[a]"),
-    (#"{"type":"object","properties":{"metadata":{"type":"object","properties":{"labels":{"type":"object"}}}}}"#, ".properties[metadata]: Forbidden: must not specify anything other than name and generateName, but metadata is implicitly specified"),
-    (#"{"type":"object","properties":{"a":{"type":"string","pattern":"("}}}"#, ".properties[a].pattern: Invalid value: \"(\": must be a valid regular expression, but isn't: error parsing regexp: missing closing ): `(`"),
-    (#"{"type":"object","properties":{"a":{"type":"integer","default":"x"}}}"#, ".properties[a].default: Invalid value: \"string\":  in body must be of type integer: \"string\""),
-    (#"{"type":"object","properties":{"a":{"type":"object","default":{"b":1}}}}"#, ".properties[a].default: Invalid value: {\"b\":1}: must not have unknown fields"),
+    (
+      #"{"type":"object","anyOf":[{"properties":{"a":{"maximum":1}}}]}"#,
+      ".properties[a]: Required value: because it is defined in spec.versions[0].schema.openAPIV3Schema.anyOf[0].properties[a]"
+    ),
+    (
+      #"{"type":"object","properties":{"metadata":{"type":"object","properties":{"labels":{"type":"object"}}}}}"#,
+      ".properties[metadata]: Forbidden: must not specify anything other than name and generateName, but metadata is implicitly specified"
+    ),
+    (
+      #"{"type":"object","properties":{"a":{"type":"string","pattern":"("}}}"#,
+      ".properties[a].pattern: Invalid value: \"(\": must be a valid regular expression, but isn't: error parsing regexp: missing closing ): `(`"
+    ),
+    (
+      #"{"type":"object","properties":{"a":{"type":"integer","default":"x"}}}"#,
+      ".properties[a].default: Invalid value: \"string\":  in body must be of type integer: \"string\""
+    ),
+    (
+      #"{"type":"object","properties":{"a":{"type":"object","default":{"b":1}}}}"#,
+      ".properties[a].default: Invalid value: {\"b\":1}: must not have unknown fields"
+    ),
     (#"{"type":"object","nullable":true}"#, ".nullable: Forbidden: nullable cannot be true at the root"),
     (#"{"type":"object","properties":{"a":{"type":"string","$ref":"x"}}}"#, ".properties[a].$ref: Forbidden: $ref is not supported"),
-    (#"{"type":"object","properties":{"a":{"type":"array","uniqueItems":true,"items":{"type":"string"}}}}"#, ".properties[a].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic"),
-    (#"{"type":"object","properties":{"a":{"type":"object","additionalProperties":{"type":"string"},"properties":{"b":{"type":"string"}}}}}"#, ".properties[a].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive"),
-    (#"{"type":"object","properties":{"a":{"type":"array","x-kubernetes-list-type":"map","x-kubernetes-list-map-keys":["k"],"items":{"type":"object","properties":{"k":{"type":"string"}}}}}}"#, ".properties[a].items.properties[k].default: Required value: this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property"),
-    (#"{"type":"object","properties":{"a":{"type":"array","x-kubernetes-list-map-keys":["k"],"items":{"type":"object"}}}}"#, ".properties[a].x-kubernetes-list-type: Required value: must be map if x-kubernetes-list-map-keys is non-empty"),
-    (#"{"type":"object","x-kubernetes-validations":[{"rule":" "}]}"#, ".x-kubernetes-validations[0].rule: Required value: rule is not specified"),
-    (#"{"type":"object","x-kubernetes-validations":[{"rule":"true","fieldPath":".nope"}]}"#, ".x-kubernetes-validations[0].fieldPath: Invalid value: \".nope\": must be a valid path"),
+    (
+      #"{"type":"object","properties":{"a":{"type":"array","uniqueItems":true,"items":{"type":"string"}}}}"#,
+      ".properties[a].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
+    ),
+    (
+      #"{"type":"object","properties":{"a":{"type":"object","additionalProperties":{"type":"string"},"properties":{"b":{"type":"string"}}}}}"#,
+      ".properties[a].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive"
+    ),
+    (
+      #"{"type":"object","properties":{"a":{"type":"array","x-kubernetes-list-type":"map","x-kubernetes-list-map-keys":["k"],"items":{"type":"object","properties":{"k":{"type":"string"}}}}}}"#,
+      ".properties[a].items.properties[k].default: Required value: this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property"
+    ),
+    (
+      #"{"type":"object","properties":{"a":{"type":"array","x-kubernetes-list-map-keys":["k"],"items":{"type":"object"}}}}"#,
+      ".properties[a].x-kubernetes-list-type: Required value: must be map if x-kubernetes-list-map-keys is non-empty"
+    ),
+    (
+      #"{"type":"object","x-kubernetes-validations":[{"rule":" "}]}"#,
+      ".x-kubernetes-validations[0].rule: Required value: rule is not specified"
+    ),
+    (
+      #"{"type":"object","x-kubernetes-validations":[{"rule":"true","fieldPath":".nope"}]}"#,
+      ".x-kubernetes-validations[0].fieldPath: Invalid value: \".nope\": must be a valid path"
+    ),
   ]
 
   @Test(arguments: schemas.indices)
@@ -94,29 +134,33 @@ import Testing
   @Test func extrasOfAVersion() {
     let extras: JSON = [
       "additionalPrinterColumns": [["name": "A", "type": "text", "jsonPath": "spec.a"]],
-      "selectableFields": [["jsonPath": ".spec.limits"], ["jsonPath": ".metadata.name"], ["jsonPath": ".spec.image"], ["jsonPath": ".spec.image"]],
+      "selectableFields": [
+        ["jsonPath": ".spec.limits"], ["jsonPath": ".metadata.name"], ["jsonPath": ".spec.image"], ["jsonPath": ".spec.image"],
+      ],
       "subresources": ["scale": ["specReplicasPath": ".a", "statusReplicasPath": ".status.a"]],
       "deprecationWarning": "old",
     ]
-    #expect(errors(schema: cronTabSchema, extras) == [
-      #"spec.versions[0].deprecationWarning: Invalid value: "old": can only be set for deprecated versions"#,
-      #"spec.versions[0].subresources.scale.specReplicasPath: Invalid value: ".a": should be a json path under .spec"#,
-      #"spec.versions[0].additionalPrinterColumns[0].type: Invalid value: "text": must be one of boolean,date,integer,number,string"#,
-      #"spec.versions[0].additionalPrinterColumns[0].JSONPath: Invalid value: "spec.a": must be a simple json path starting with ."#,
-      #"spec.versions[0].selectableFields[0].jsonPath: Invalid value: ".spec.limits": must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed."#,
-      #"spec.versions[0].selectableFields[1].jsonPath: Invalid value: ".metadata.name": must not point to fields in metadata"#,
-      #"spec.versions[0].selectableFields[1].jsonPath: Invalid value: ".metadata.name": must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed."#,
-      #"spec.versions[0].selectableFields[3].jsonPath: Duplicate value: ".spec.image""#,
-    ])
+    #expect(
+      errors(schema: cronTabSchema, extras) == [
+        #"spec.versions[0].deprecationWarning: Invalid value: "old": can only be set for deprecated versions"#,
+        #"spec.versions[0].subresources.scale.specReplicasPath: Invalid value: ".a": should be a json path under .spec"#,
+        #"spec.versions[0].additionalPrinterColumns[0].type: Invalid value: "text": must be one of boolean,date,integer,number,string"#,
+        #"spec.versions[0].additionalPrinterColumns[0].JSONPath: Invalid value: "spec.a": must be a simple json path starting with ."#,
+        #"spec.versions[0].selectableFields[0].jsonPath: Invalid value: ".spec.limits": must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed."#,
+        #"spec.versions[0].selectableFields[1].jsonPath: Invalid value: ".metadata.name": must not point to fields in metadata"#,
+        #"spec.versions[0].selectableFields[1].jsonPath: Invalid value: ".metadata.name": must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed."#,
+        #"spec.versions[0].selectableFields[3].jsonPath: Duplicate value: ".spec.image""#,
+      ])
   }
 
   @Test func conversionByWebhook() {
     var object = good
     object["spec"]["conversion"] = ["strategy": "Webhook"]
-    #expect(errors(object) == [
-      "spec.conversion.webhookClientConfig: Required value: required when strategy is set to Webhook",
-      "spec.conversion.conversionReviewVersions: Required value",
-    ])
+    #expect(
+      errors(object) == [
+        "spec.conversion.webhookClientConfig: Required value: required when strategy is set to Webhook",
+        "spec.conversion.conversionReviewVersions: Required value",
+      ])
     object["spec"]["conversion"] = [
       "strategy": "Webhook",
       "webhook": ["clientConfig": ["service": ["namespace": "n", "name": "s", "path": "/c"]], "conversionReviewVersions": ["v1"]],
@@ -131,7 +175,9 @@ import Testing
   @Test func acceptedNamesEstablish() {
     let fresh = definition(versions: [version(schema: cronTabSchema)], established: false)
     let status = definitionStatus(fresh, others: [fresh], now: now)
-    #expect(condition(status, "NamesAccepted")["reason"] == "NoConflicts" && condition(status, "NamesAccepted")["message"] == "no conflicts found")
+    #expect(
+      condition(status, "NamesAccepted")["reason"] == "NoConflicts" && condition(status, "NamesAccepted")["message"] == "no conflicts found"
+    )
     #expect(condition(status, "Established")["reason"] == "InitialNamesAccepted")
     #expect(condition(status, "Established")["message"] == "the initial names have been accepted")
     #expect(status["acceptedNames"]["plural"] == "crontabs" && status["storedVersions"] == ["v1"])
@@ -157,10 +203,15 @@ import Testing
   @Test func communityGroupsNeedApproval() {
     func made(_ annotation: String?) -> JSON {
       definition(
-        group: "x.k8s.io", versions: [version(schema: cronTabSchema)], annotations: annotation.map { ["api-approved.kubernetes.io": .string($0)] } ?? .null)
+        group: "x.k8s.io", versions: [version(schema: cronTabSchema)],
+        annotations: annotation.map { ["api-approved.kubernetes.io": .string($0)] } ?? .null)
     }
-    func conformant(_ object: JSON) -> JSON { condition(definitionStatus(object, others: [], now: now), "KubernetesAPIApprovalPolicyConformant") }
-    #expect(errors(made(nil)).first?.hasPrefix("metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups must have") == true)
+    func conformant(_ object: JSON) -> JSON {
+      condition(definitionStatus(object, others: [], now: now), "KubernetesAPIApprovalPolicyConformant")
+    }
+    #expect(
+      errors(made(nil)).first?.hasPrefix("metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups must have")
+        == true)
     #expect(errors(made("maybe")).first?.hasPrefix("metadata.annotations[api-approved.kubernetes.io]: Invalid value: \"maybe\"") == true)
     #expect(errors(made("unapproved, an experiment")).isEmpty && errors(made("https://github.com/x/1")).isEmpty)
     #expect(conformant(made("https://github.com/x/1"))["reason"] == "ApprovedAnnotation")

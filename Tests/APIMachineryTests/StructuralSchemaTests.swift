@@ -111,13 +111,19 @@ import Testing
   @Test func limitsOfEveryKind() {
     #expect(check(["type": "string", "maxLength": 2], "äöü") == ["Too long: may not be more than 2 bytes"])
     #expect(check(["type": "string", "minLength": 1], "") == [#"Invalid value: "": f in body should be at least 1 chars long"#])
-    #expect(check(["type": "array", "maxItems": 1, "items": ["type": "string"]], ["a", "b"]) == ["Too many: 2: must have at most 1 items"])
-    #expect(check(["type": "array", "minItems": 1, "items": ["type": "string"]], []) == ["Invalid value: 0: f in body should have at least 1 items"])
+    #expect(
+      check(["type": "array", "maxItems": 1, "items": ["type": "string"]], ["a", "b"]) == ["Too many: 2: must have at most 1 items"])
+    #expect(
+      check(["type": "array", "minItems": 1, "items": ["type": "string"]], []) == [
+        "Invalid value: 0: f in body should have at least 1 items"
+      ])
     #expect(check(["type": "object", "minProperties": 1], [:]) == ["Invalid value: 0: f in body should have at least 1 properties"])
     #expect(check(["type": "object", "maxProperties": 1], ["a": 1, "b": 2]) == ["Too many: 2: must have at most 1 items"])
     #expect(check(["type": "integer", "multipleOf": 3], 10) == ["Invalid value: 10: f in body should be a multiple of 3"])
-    #expect(check(["type": "number", "maximum": 2.5, "exclusiveMaximum": true], 2.5) == ["Invalid value: 2.5: f in body should be less than 2.5"])
-    #expect(check(["type": "number", "minimum": 0, "exclusiveMinimum": true], 0) == ["Invalid value: 0: f in body should be greater than 0"])
+    #expect(
+      check(["type": "number", "maximum": 2.5, "exclusiveMaximum": true], 2.5) == ["Invalid value: 2.5: f in body should be less than 2.5"])
+    #expect(
+      check(["type": "number", "minimum": 0, "exclusiveMinimum": true], 0) == ["Invalid value: 0: f in body should be greater than 0"])
     #expect(check(["type": "integer"], 1.5) == [#"Invalid value: "number": f in body must be of type integer: "number""#])
     #expect(check(["type": "integer"], .double(2)).isEmpty && check(["type": "number"], 2).isEmpty)
     #expect(check(["type": "string"], .null) == [#"Invalid value: "null": f in body must be of type string: "null""#])
@@ -134,9 +140,13 @@ import Testing
       return schema
     }
     #expect(check(with("oneOf", [one, two]), ["a": 1]).isEmpty)
-    #expect(check(with("oneOf", [one, two]), ["a": 1, "b": 1]) == [#"Invalid value: "": "f" must validate one and only one schema (oneOf). Found 2 valid alternatives"#])
+    #expect(
+      check(with("oneOf", [one, two]), ["a": 1, "b": 1]) == [
+        #"Invalid value: "": "f" must validate one and only one schema (oneOf). Found 2 valid alternatives"#
+      ])
     #expect(check(with("anyOf", [one, two]), [:]).first == #"Invalid value: "": "f" must validate at least one schema (anyOf)"#)
-    #expect(check(with("allOf", [one, two]), ["a": 1]) == ["Required value", #"Invalid value: "": "f" must validate all the schemas (allOf)"#])
+    #expect(
+      check(with("allOf", [one, two]), ["a": 1]) == ["Required value", #"Invalid value: "": "f" must validate all the schemas (allOf)"#])
     #expect(check(with("not", one), ["a": 1]) == [#"Invalid value: "": "f" must not validate the schema (not)"#])
   }
 
@@ -154,12 +164,18 @@ import Testing
     #expect(check(["type": "string", "format": .string(format)], .string(good)).isEmpty)
     guard !bad.isEmpty else { return }
     let quoted = JSON.string(bad).text()
-    #expect(check(["type": "string", "format": .string(format)], .string(bad)) == ["Invalid value: \(quoted): f in body must be of type \(format): \(quoted)"])
+    #expect(
+      check(["type": "string", "format": .string(format)], .string(bad)) == [
+        "Invalid value: \(quoted): f in body must be of type \(format): \(quoted)"
+      ])
   }
 
   @Test func numbersOutOfTheirFormatAreRefused() {
     #expect(check(["type": "integer", "format": "int32"], 2_147_483_647).isEmpty)
-    #expect(check(["type": "integer", "format": "int32"], 2_147_483_648) == [#"Invalid value: "": Checked value must be of type integer with format int32 in f"#])
+    #expect(
+      check(["type": "integer", "format": "int32"], 2_147_483_648) == [
+        #"Invalid value: "": Checked value must be of type integer with format int32 in f"#
+      ])
   }
 
   @Test func deepSchemasAreCutAndRefused() {
@@ -173,9 +189,11 @@ import Testing
 @Suite struct LinearPatternTests {
   static let cases: [(String, String, Bool)] = [
     ("^a+$", "aaa", true), ("^a+$", "aab", false), ("b", "abc", true), ("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "my-name", true),
-    ("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "-name", false), (#"^\d{2,3}$"#, "12", true), (#"^\d{2,3}$"#, "1234", false), ("^(foo|bar)?$", "", true),
+    ("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "-name", false), (#"^\d{2,3}$"#, "12", true), (#"^\d{2,3}$"#, "1234", false),
+    ("^(foo|bar)?$", "", true),
     ("^(foo|bar)$", "baz", false), ("(?i)^ABC$", "abc", true), ("^(?i:A)b$", "ab", true), ("^(?i:A)b$", "aB", false),
-    ("^[[:alpha:]]+$", "abc", true), (#"^\pL+$"#, "äß", true), (#"^\p{Lu}$"#, "a", false), (#"^[^\s]+$"#, "a b", false), (#"\bfoo\b"#, "a foo b", true),
+    ("^[[:alpha:]]+$", "abc", true), (#"^\pL+$"#, "äß", true), (#"^\p{Lu}$"#, "a", false), (#"^[^\s]+$"#, "a b", false),
+    (#"\bfoo\b"#, "a foo b", true),
     (#"\bfoo\b"#, "afoob", false), ("^a{0}$", "", true), (#"^\Qa.b\E$"#, "a.b", true), (#"^\Qa.b\E$"#, "axb", false), ("^.$", "\n", false),
     ("(?s)^.$", "\n", true), ("^x{2,}$", "xxx", true), ("^x{,2}$", "x{,2}", true), (#"^\x41\x{1F600}$"#, "A😀", true), ("^[]a]$", "]", true),
     ("^(?P<n>a)b$", "ab", true), ("^a*?b$", "aab", true), ("", "anything", true),
@@ -187,7 +205,9 @@ import Testing
     #expect(try LinearPattern(pattern).matches(text) == expected)
   }
 
-  @Test(arguments: ["(", ")", "[a", "a**", "*", "a{1001}", "(?=a)", "(?<!a)", #"\1"#, "[z-a]", #"\"#, "((a{100}){100}){100}", "(((){1000}){1000}){1000}"])
+  @Test(arguments: [
+    "(", ")", "[a", "a**", "*", "a{1001}", "(?=a)", "(?<!a)", #"\1"#, "[z-a]", #"\"#, "((a{100}){100}){100}", "(((){1000}){1000}){1000}",
+  ])
   func badPatternsAreRefused(_ pattern: String) {
     #expect(throws: PatternError.self) { try LinearPattern(pattern) }
   }

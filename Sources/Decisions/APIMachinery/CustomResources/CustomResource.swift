@@ -15,7 +15,9 @@ package struct CustomResourceHooks: Sendable {
   package var compileRules: @Sendable (StructuralSchema) -> (any ValidationRules)? = { _ in nil }
   /// What is wrong with the rules of a schema in a CustomResourceDefinition. `old`: the schema that the stored definition has for
   /// the version; `path`: where the schema stands.
-  package var ruleProblems: @Sendable (_ schema: StructuralSchema, _ old: StructuralSchema?, _ path: String) -> [FieldError] = { _, _, _ in [] }
+  package var ruleProblems: @Sendable (_ schema: StructuralSchema, _ old: StructuralSchema?, _ path: String) -> [FieldError] = { _, _, _ in
+    []
+  }
 
   package init() {}
   package static let standard = CustomResourceHooks()
@@ -79,6 +81,8 @@ package final class CustomResource: Sendable {
   package let isTerminating: Bool
   /// `spec.preserveUnknownFields`, which only old definitions have.
   package let preservesUnknownFields: Bool
+  /// The definition is as it was created.
+  let isOriginal: Bool
   /// The kind of lists.
   package let listType: SchemaType
   let columns: [TableColumn]
@@ -97,6 +101,7 @@ package final class CustomResource: Sendable {
     hasStatus = !version["subresources"]["status"].isNull
     scale = ScalePaths(version["subresources"]["scale"])
     isTerminating = isConditionTrue(definition, "Terminating") || !definition["metadata"]["deletionTimestamp"].isNull
+    isOriginal = definition["metadata"]["generation"].int == 1
     preservesUnknownFields = spec["preserveUnknownFields"] == true
     columns = TableColumn.custom(version["additionalPrinterColumns"].items)
     self.content = content

@@ -36,10 +36,9 @@ extension CustomResource {
 
   // MARK: reads
 
-  /// Whether objects may have to be changed before they are sent: their stored bytes are not what this version shows.
-  package var readsNeedWork: Bool { !isStorageVersion || schema.hasDefaults || isStricterThanStored }
-  /// Objects that are older than the schema may hold fields that it does not know.
-  private var isStricterThanStored: Bool { !keepsEverything && !schema.preservesUnknownFields }
+  /// Whether objects may have to be changed before they are sent. Where the definition has never changed, every object of its
+  /// storage version was written under the present schema, so that the stored bytes can go out as they are.
+  package var readsNeedWork: Bool { !isStorageVersion || !isOriginal }
 
   /// A stored object as this version shows it, where conversion is a change of apiVersion alone: pruned and defaulted by this
   /// version's schema.

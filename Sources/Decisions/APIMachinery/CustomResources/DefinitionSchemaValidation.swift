@@ -38,7 +38,8 @@ struct DefinitionSchemaCheck {
     let type = document["type"].string ?? ""
     if type != "object", !type.isEmpty {
       findings.invalid(
-        path / "type", .string(type), "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled")
+        path / "type", .string(type),
+        "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled")
     }
     let extra = (document.object ?? JSONObject()).contains { !Self.atRoot.contains($0.0) && !$0.1.isEmpty && $0.1 != false }
     if extra {
@@ -133,7 +134,11 @@ struct DefinitionSchemaCheck {
   private func extensions(_ schema: StructuralSchema, _ path: FieldPath, _ findings: inout Findings) {
     func needs(_ type: String, _ field: String) {
       let detail = "must be \(type) if \(field) is specified"
-      if schema.type.isEmpty { findings.required(path / "type", detail) } else { findings.invalid(path / "type", .string(schema.type), detail) }
+      if schema.type.isEmpty {
+        findings.required(path / "type", detail)
+      } else {
+        findings.invalid(path / "type", .string(schema.type), detail)
+      }
     }
     if let mapType = schema.mapType {
       if schema.type != "object" { needs("object", "x-kubernetes-map-type") }

@@ -18,7 +18,8 @@ package func definitionStatus(_ definition: JSON, others: [JSON], now: Timestamp
   let naming = DefinitionNaming(definition, others)
   status["acceptedNames"] = naming.accepted
   var conditions = DefinitionConditions(status["conditions"].items, now: now)
-  conditions.set("NamesAccepted", naming.conflict == nil, naming.conflict?.reason ?? "NoConflicts", naming.conflict?.message ?? "no conflicts found")
+  conditions.set(
+    "NamesAccepted", naming.conflict == nil, naming.conflict?.reason ?? "NoConflicts", naming.conflict?.message ?? "no conflicts found")
   if !conditions.isTrue("Established") {
     if naming.conflict == nil {
       conditions.set("Established", true, "InitialNamesAccepted", "the initial names have been accepted")

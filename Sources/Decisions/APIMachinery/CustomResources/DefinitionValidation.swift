@@ -334,7 +334,9 @@ extension Findings {
     let isInsecure = spec["insecureSkipTLSVerify"] == true
     if service.isNull {
       if !spec["caBundle"].isEmpty {
-        invalid(path / "caBundle", .string("\(Base64.decode(spec["caBundle"].string ?? "")?.count ?? 0) bytes"), "local APIServices may not have a caBundle")
+        invalid(
+          path / "caBundle", .string("\(Base64.decode(spec["caBundle"].string ?? "")?.count ?? 0) bytes"),
+          "local APIServices may not have a caBundle")
       }
       if isInsecure { invalid(path / "insecureSkipTLSVerify", true, "local APIServices may not have insecureSkipTLSVerify") }
       return

@@ -31,7 +31,9 @@ extension Findings {
   }
 
   private mutating func metric(_ metric: JSON, _ path: FieldPath) {
-    let sources = ["Object": "object", "Pods": "pods", "Resource": "resource", "ContainerResource": "containerResource", "External": "external"]
+    let sources = [
+      "Object": "object", "Pods": "pods", "Resource": "resource", "ContainerResource": "containerResource", "External": "external",
+    ]
     let type = metric["type"].string ?? ""
     if type.isEmpty { required(path / "type", "must specify a metric source type") }
     guard let own = sources[type] else {

@@ -90,7 +90,9 @@ extension Findings {
   mutating func endpoints(_ endpoints: JSON) {
     for (i, subset) in endpoints["subsets"].items.enumerated() {
       let path = FieldPath("subsets")[i]
-      if subset["addresses"].isEmpty, subset["notReadyAddresses"].isEmpty { required(path, "must specify `addresses` or `notReadyAddresses`") }
+      if subset["addresses"].isEmpty, subset["notReadyAddresses"].isEmpty {
+        required(path, "must specify `addresses` or `notReadyAddresses`")
+      }
       for list in ["addresses", "notReadyAddresses"] {
         for (j, item) in subset[list].items.enumerated() { address(item["ip"], (path / list)[j] / "ip") }
       }
@@ -159,7 +161,11 @@ extension Findings {
       let type = condition["type"].string ?? ""
       if type.isEmpty { required(path[i] / "type") }
       if ["Approved", "Denied", "Failed"].contains(type), condition["status"] != "True" {
-        if condition["status"].isEmpty { required(path[i] / "status") } else { notSupported(path[i] / "status", condition["status"], ["True"]) }
+        if condition["status"].isEmpty {
+          required(path[i] / "status")
+        } else {
+          notSupported(path[i] / "status", condition["status"], ["True"])
+        }
       }
       if !seen.insert(type).inserted { duplicate(path[i] / "type", condition["type"]) }
     }
@@ -187,7 +193,11 @@ extension Findings {
       }
     }
     let method = spec["distinguisherMethod"]
-    if !method.isNull { if !["ByNamespace", "ByUser"].contains(method["type"].string ?? "") { notSupported(path / "distinguisherMethod" / "type", method["type"], ["ByNamespace", "ByUser"]) } }
+    if !method.isNull {
+      if !["ByNamespace", "ByUser"].contains(method["type"].string ?? "") {
+        notSupported(path / "distinguisherMethod" / "type", method["type"], ["ByNamespace", "ByUser"])
+      }
+    }
     requiredText(spec["priorityLevelConfiguration"]["name"], path / "priorityLevelConfiguration" / "name", NameProblems.subdomain)
     for (i, rule) in spec["rules"].items.enumerated() {
       let at = (path / "rules")[i]
@@ -218,7 +228,8 @@ extension Findings {
       let response = limited["limitResponse"]
       let at = path / "limited" / "limitResponse"
       switch response["type"].string ?? "" {
-      case "Reject": if !response["queuing"].isNull { forbidden(at / "queuing", "must be nil if limited.limitResponse.type is not Limited") }
+      case "Reject":
+        if !response["queuing"].isNull { forbidden(at / "queuing", "must be nil if limited.limitResponse.type is not Limited") }
       case "Queue":
         if response["queuing"].isNull { return required(at / "queuing", "must not be empty if limited.limitResponse.type is Limited") }
         for field in ["queueLengthLimit", "queues", "handSize"] { positive(response["queuing"][field], at / "queuing" / field) }

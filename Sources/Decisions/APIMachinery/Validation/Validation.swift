@@ -21,7 +21,9 @@ package func validate(_ object: JSON, old: JSON?, resource: ResourceInfo, subres
   default:
     findings.spec(object, old: old, resource: resource)
     // An event may say anything, and a node's taints have a path of their own.
-    if !["Event", "Node", "CustomResourceDefinition"].contains(resource.kind) { findings.schemaRules(object, resource.type, .root, isRoot: true) }
+    if !["Event", "Node", "CustomResourceDefinition"].contains(resource.kind) {
+      findings.schemaRules(object, resource.type, .root, isRoot: true)
+    }
   }
   return findings.errors
 }
@@ -87,7 +89,8 @@ extension Findings {
     case ("certificates.k8s.io", "CertificateSigningRequest"): certificateRequest(object, old: old)
     case ("flowcontrol.apiserver.k8s.io", "FlowSchema"): flowSchema(object)
     case ("flowcontrol.apiserver.k8s.io", _): priorityLevel(object)
-    case ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"), ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"):
+    case ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+      ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"):
       webhooks(object)
     case ("admissionregistration.k8s.io", let kind) where kind.hasSuffix("Binding"):
       admissionPolicyBinding(object, isMutating: kind.hasPrefix("Mutating"))

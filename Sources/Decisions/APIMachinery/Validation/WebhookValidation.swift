@@ -68,7 +68,9 @@ extension Findings {
     for (i, operation) in rule["operations"].items.enumerated() where !known.contains(operation.string ?? "") {
       notSupported((path / "operations")[i], operation, known)
     }
-    for (field, what) in [("operations", "operations"), ("apiGroups", "API groups"), ("apiVersions", "API versions"), ("resources", "resources")] {
+    for (field, what) in [
+      ("operations", "operations"), ("apiGroups", "API groups"), ("apiVersions", "API versions"), ("resources", "resources"),
+    ] {
       let values = rule[field].items
       if values.isEmpty, field != "operations" { required(path / field) }
       if field != "resources", values.count > 1, values.contains("*") {
@@ -156,7 +158,9 @@ extension Findings {
       switch mutation["patchType"].string ?? "" {
       case "": required(at / "patchType")
       case "ApplyConfiguration":
-        if mutation["applyConfiguration"]["expression"].isEmpty { required(at / "applyConfiguration" / "expression", "expression is not specified") }
+        if mutation["applyConfiguration"]["expression"].isEmpty {
+          required(at / "applyConfiguration" / "expression", "expression is not specified")
+        }
       case "JSONPatch":
         if mutation["jsonPatch"]["expression"].isEmpty { required(at / "jsonPatch" / "expression", "expression is not specified") }
       default: notSupported(at / "patchType", mutation["patchType"], ["ApplyConfiguration", "JSONPatch"])
