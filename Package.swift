@@ -57,6 +57,7 @@ let decisions: [Target] = [
   room("Decisions", "PodLifecycle", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Scheduling", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "APIMachinery", ["KubernetesAPI", "JSONCodec"]),
+  room("Decisions", "Admission", ["KubernetesAPI", "JSONCodec"]),
 ]
 
 let kernel: [Target] = [
@@ -108,7 +109,10 @@ let roomTests: [Target] = [
   tests("KubernetesAPITests", ["KubernetesAPI", "JSONCodec"]),
   tests("SchedulingTests", ["Scheduling", "KubernetesAPI", "JSONCodec"]),
   tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"]),
-  tests("APIServerTests", ["APIServer", "APIMachinery", "KubernetesAPI", "JSONCodec", "RevisionStore", systemPackage]),
+  tests("AdmissionTests", ["Admission", "KubernetesAPI", "JSONCodec", yams]),
+  tests(
+    "APIServerTests",
+    ["APIServer", "APIMachinery", "KubernetesAPI", "KubernetesClient", "HTTPServing", "JSONCodec", "RevisionStore", systemPackage, httpClient, nioCore, nioPosix, nioHTTP1, log]),
   tests("RevisionStoreTests", ["RevisionStore"]),
   tests("NFTablesTests", ["NFTables"]),
   tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),

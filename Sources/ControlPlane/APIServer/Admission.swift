@@ -19,15 +19,8 @@ struct Admission: Sendable {
         try await serviceAccount(&object, request, resources)
       }
       try await priority(&object, request, resources)
-    case "Service": try await ServiceAddresses.assign(&object, old: nil, resources)
     default: break
     }
-  }
-
-  func admitUpdate(
-    _ object: inout JSON, old: JSON, _ request: ResourceRequest, _ context: WriteContext, _ resources: Resources
-  ) async throws {
-    if request.resource.kind == "Service", context.subresource == nil { try await ServiceAddresses.assign(&object, old: old, resources) }
   }
 
   /// What depends on defaulted fields.

@@ -12,6 +12,10 @@ struct WriteContext: Sendable {
   var now = Timestamp.now
   /// False for server-side apply, which keeps managedFields itself.
   var tracksOwnership = true
+  /// CreateOptions, UpdateOptions or PatchOptions, as webhooks see them.
+  var options = JSON.object(JSONObject())
+  /// What admission has to say to the client beside its verdict.
+  let notes = AdmissionNotes()
 
   init(_ call: APICall, subresource: String? = nil) throws {
     user = call.user
@@ -24,6 +28,11 @@ struct WriteContext: Sendable {
       }
       isDryRun = true
     }
+    let kind = ["POST": "CreateOptions", "PUT": "UpdateOptions"][call.method] ?? "PatchOptions"
+    options = ["kind": .string(kind), "apiVersion": "meta.k8s.io/v1"]
+    if isDryRun { options["dryRun"] = ["All"] }
+    for name in ["fieldManager", "fieldValidation"] { options[name] = JSON(call.parameter(name)) }
+    if call.flag("force") { options["force"] = true }
   }
 
   init(user: UserInfo, manager: String, subresource: String? = nil) {
@@ -82,7 +91,29 @@ extension Resources {
     try await admission.admitCreate(&object, request, context, self)
     applyDefaults(&object, resource: resource)
     admission.afterDefaults(&object, resource)
+    let attempt = try await attempt(.create, request, name: object["metadata"]["name"].string ?? "", context, old: nil, object)
+    try await runMutating(&object, attempt, context)
+    let taken = try await takeAddresses(&object, old: nil, resource, context)
+    do {
+      return try await insertAdmitted(object, request, context, attempt)
+    } catch {
+      await ServiceAddresses.release(taken, self)
+      throw error
+    }
+  }
+
+  /// A Service's addresses and ports, which are taken before it is written.
+  private func takeAddresses(_ object: inout JSON, old: JSON?, _ resource: ResourceInfo, _ context: WriteContext) async throws -> Set<String> {
+    guard resource.kind == "Service", context.subresource == nil else { return [] }
+    return try await ServiceAddresses.assign(&object, old: old, isDryRun: context.isDryRun, self)
+  }
+
+  private func insertAdmitted(
+    _ candidate: JSON, _ request: ResourceRequest, _ context: WriteContext, _ attempt: AdmissionAttempt
+  ) async throws -> JSON {
+    let (resource, object) = (request.resource, candidate)
     try check(object, old: nil, resource, subresource: nil)
+    try await runValidating(object, attempt, context)
     let name = object["metadata"]["name"].string ?? ""
     if context.isDryRun {
       if try await store.get(request.key(name), at: nil) != nil { throw APIFailure.alreadyExists(resource, name) }
@@ -171,17 +202,41 @@ extension Resources {
     let old = isStoredForm ? presentedOld : EventConversion.toCore(presentedOld)
     var new = isStoredForm ? changed : EventConversion.toCore(changed)
     try keepServerFields(&new, old: old, request, context)
+    if resource.kind == "Service", context.subresource == nil { ServiceType.dropStaleFields(&new, old: old) }
     applyDefaults(&new, resource: resource)
     if context.tracksOwnership {
       updateManagedFields(
         old: old, new: &new, manager: context.manager, subresource: context.subresource, type: resource.type,
         apiVersion: resource.apiVersion, now: context.now)
     }
-    try await admission.admitUpdate(&new, old: old, request, context, self)
     applyDefaults(&new, resource: resource)
     admission.afterDefaults(&new, resource)
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+    var admitted = request
+    admitted.subresource = context.subresource
+    let attempt = try await attempt(.update, admitted, name: request.name ?? "", context, old: old, new)
+    try await runMutating(&new, attempt, context)
+    let taken = try await takeAddresses(&new, old: old, resource, context)
+    do {
+      let written = try await replaceAdmitted(old, presentedOld, value, new, request, context, attempt)
+      if resource.kind == "Service", !context.isDryRun {
+        await ServiceAddresses.release(ServiceAddresses.held(old).subtracting(ServiceAddresses.held(written)), self)
+      }
+      return written
+    } catch {
+      await ServiceAddresses.release(taken, self)
+      throw error
+    }
+  }
+
+  private func replaceAdmitted(
+    _ old: JSON, _ presentedOld: JSON, _ value: StoredValue, _ candidate: JSON, _ request: ResourceRequest, _ context: WriteContext,
+    _ attempt: AdmissionAttempt
+  ) async throws -> JSON {
+    let resource = request.resource
+    var new = candidate
     try check(new, old: old, resource, subresource: context.subresource)
+    try await runValidating(new, attempt, context)
     if hasGeneration(resource), context.subresource != "status", new["spec"] != old["spec"] {
       new["metadata"]["generation"] = JSON((old["metadata"]["generation"].int ?? 0) + 1)
     }
@@ -191,7 +246,7 @@ extension Resources {
       let revision = try await store.write(
         .delete(key: value.key, value: StoredForm.encode(new), .revision(value.revision)))
       new["metadata"]["resourceVersion"] = .string(String(revision))
-      if resource.kind == "Service" { await ServiceAddresses.release(new, self) }
+      if resource.kind == "Service" { await ServiceAddresses.release(ServiceAddresses.held(new), self) }
       return present(new, as: resource)
     }
     let revision = try await store.write(.put(key: value.key, value: StoredForm.encode(new), .revision(value.revision)))
