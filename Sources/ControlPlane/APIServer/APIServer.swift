@@ -18,6 +18,10 @@ package struct APIServerConfiguration: Sendable {
   package var podCIDR: String
   /// The CA's certificate in PEM, for pods.
   package var authorityPEM: String
+  /// The certificate of the authority whose clients say in headers whom they act for; nil: nobody's word is taken.
+  package var frontProxyAuthorityPEM: String?
+  /// Signs certificates that CertificateSigningRequests ask for; nil: nobody does here.
+  package var signingAuthority: CertificateAuthority?
 
   package init(dataDirectory: FilePath, serviceCIDR: String, podCIDR: String, authorityPEM: String) {
     self.dataDirectory = dataDirectory
@@ -30,8 +34,10 @@ package struct APIServerConfiguration: Sendable {
 /// The Kubernetes API over one store. It answers HTTP requests and, with the same code, calls in this process.
 package final class APIServer: Sendable {
   let resources: Resources
+  var access: AccessControl { resources.access }
   let registry: SchemaRegistry
   let authentication: Authentication
+  let frontProxy: FrontProxy?
   let tokens: ServiceAccountTokens
   let kubelets: KubeletConnections
   let group: any EventLoopGroup
@@ -52,23 +58,38 @@ package final class APIServer: Sendable {
     resources = Resources(
       store: store, registry: registry, admission: Admission(), serviceRange: IPv4Range(configuration.serviceCIDR), log: log)
     tokens = try ServiceAccountTokens(directory: configuration.dataDirectory.appending("pki"))
-    authentication = Authentication(tokens: tokens)
+    frontProxy = try configuration.frontProxyAuthorityPEM.map { try FrontProxy(authorityPEM: $0) }
+    authentication = Authentication(tokens: tokens, resources: resources, frontProxy: frontProxy)
     discovery = Discovery(registry: registry)
   }
 
   /// The loops that a cluster cannot do without: they run until the task is cancelled.
   package func runControllers() async throws {
     try await bootstrapObjects()
+    try await reconcileDefaultRoles()
+    try await publishAuthentication()
     await withTaskGroup(of: Void.self) { group in
       let client = KubernetesClient(transport: LocalTransport(server: self, user: .controlPlane))
       group.addTask { await NamespaceController(client: client, server: self).run() }
+      group.addTask { await self.runRoleAggregation() }
+      if let authority = self.configuration.signingAuthority {
+        group.addTask { await CertificateController(client: client, authority: authority, access: self.access, log: self.log).run() }
+      }
+      group.addTask {
+        await TokenSecretController(
+          client: client, tokens: self.tokens, authorityPEM: self.configuration.authorityPEM, log: self.log
+        ).run()
+      }
       group.addTask { await EventExpiry(resources: self.resources).run() }
       group.addTask { await NodeRangeController(client: client, range: self.configuration.podCIDR, log: self.log).run() }
     }
   }
 
   /// Closes the connections to kubelets.
-  package func shutdown() async { try? await kubelets.http.shutdown() }
+  package func shutdown() async {
+    access.index.stop()
+    try? await kubelets.http.shutdown()
+  }
 
   /// A transport for a role in this process: no TLS, no JSON text.
   package func transport(user name: String, groups: [String]) -> any APITransport {

@@ -12,6 +12,7 @@ struct Admission: Sendable {
 
   /// NamespaceLifecycle, ServiceAccount, Priority, DefaultTolerationSeconds.
   func admitCreate(_ object: inout JSON, _ request: ResourceRequest, _ context: WriteContext, _ resources: Resources) async throws {
+    try await resources.access.check(object, old: nil, request, context, resources)
     if request.resource.isNamespaced { try await checkNamespace(object, request, resources) }
     switch request.resource.kind {
     case "Pod":
@@ -20,6 +21,8 @@ struct Admission: Sendable {
       }
       try await priority(&object, request, resources)
     case "Service": try await ServiceAddresses.assign(&object, old: nil, resources)
+    case "CertificateSigningRequest":
+      try CertificateAdmission(access: resources.access).admitCreate(&object, request.resource, context.user)
     default: break
     }
   }
@@ -27,6 +30,10 @@ struct Admission: Sendable {
   func admitUpdate(
     _ object: inout JSON, old: JSON, _ request: ResourceRequest, _ context: WriteContext, _ resources: Resources
   ) async throws {
+    try await resources.access.check(object, old: old, request, context, resources)
+    if request.resource.kind == "CertificateSigningRequest" {
+      try await CertificateAdmission(access: resources.access).admitUpdate(&object, old: old, request.resource, context)
+    }
     if request.resource.kind == "Service", context.subresource == nil { try await ServiceAddresses.assign(&object, old: old, resources) }
   }
 

@@ -62,6 +62,7 @@ extension Resources {
     }
     for _ in 0..<Self.conflictRetriesMax {
       let (object, value) = try await stored(request)
+      try access.checkDelete(object, request, user)
       try checkPreconditions(options, object, resource, name)
       let step = DeletionStep.decide(object, kind: resource.kind, graceAsked: options.gracePeriodSeconds)
       do {

@@ -18,12 +18,14 @@ extension APIServer {
   private func answer(_ request: ServedRequest) async -> ServedResponse {
     var warnings = Warnings()
     do {
-      let user = try await authentication.user(of: request, resources: resources)
-      if let open = try await openPath(request, user) { return open }
-      guard !user.isAnonymous else { throw APIFailure.unauthorized }
+      let user = try await authentication.user(of: request)
       let path = request.path.split(separator: "/").map(String.init)
+      let resourceRequest = ResourceRequest(path: path, registry: registry)
+      if resourceRequest == nil { try await authorizePath(request, user) }
+      if let open = try await openPath(request) { return open }
+      guard !user.isAnonymous else { throw APIFailure.unauthorized }
       if let document = try documents(path, request, user) { return document }
-      guard let resourceRequest = ResourceRequest(path: path, registry: registry) else { throw APIFailure.noSuchPath }
+      guard let resourceRequest else { throw APIFailure.noSuchPath }
       let call = Self.call(request, user, path)
       return try await response(perform(call, resourceRequest, &warnings), call, warnings)
     } catch {

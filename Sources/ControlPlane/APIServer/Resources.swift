@@ -17,6 +17,7 @@ final class Resources: Sendable {
   let admission: Admission
   /// Where cluster addresses of Services come from.
   let serviceRange: IPv4Range?
+  let access: AccessControl
 
   init(store: any RevisionStore, registry: SchemaRegistry, admission: Admission, serviceRange: IPv4Range?, log: Logger) {
     self.serviceRange = serviceRange
@@ -24,6 +25,7 @@ final class Resources: Sendable {
     self.registry = registry
     self.admission = admission
     self.log = log
+    access = AccessControl(index: AccessIndex(store: store, decoded: decoded, log: log))
   }
 
   func resource(_ plural: String, group: String = "", version: String = "v1") -> ResourceInfo {

@@ -238,7 +238,7 @@ extension Resources {
     new["apiVersion"] = old["apiVersion"]
     let hasStatus = resource.subresources.contains { $0.name == "status" }
     switch context.subresource {
-    case "status":
+    case "status", "approval":
       var kept = old
       kept["status"] = new["status"]
       var keptMetadata = old["metadata"]

@@ -34,14 +34,16 @@ struct ControlPlaneRole {
       ],
       addresses: Array(Set(["127.0.0.1", "::1", nodeAddress, advertised, serviceAddress])).sorted())
     store = try Self.openStore(paths.data.appending("state.db"), log: log)
-    let configuration = APIServerConfiguration(
+    var configuration = APIServerConfiguration(
       dataDirectory: paths.data, serviceCIDR: node.serviceCIDR, podCIDR: node.podCIDR, authorityPEM: identity.authority.certificatePEM)
+    configuration.frontProxyAuthorityPEM = identity.frontProxyAuthority.certificatePEM
+    configuration.signingAuthority = identity.authority
     let kubelets = try KubeletConnections(
       credential: identity.kubeletClient, authority: identity.authority.certificatePEM, group: group)
     server = try APIServer(configuration: configuration, store: store, kubelets: kubelets, group: group, log: log)
     let tls = try ServerTLS(
       certificateChainPEM: Array(identity.server.certificatePEM.utf8), privateKeyPEM: Array(identity.server.keyPEM.utf8),
-      clientAuthoritiesPEM: Array(identity.authority.certificatePEM.utf8))
+      clientAuthoritiesPEM: Array((identity.authority.certificatePEM + identity.frontProxyAuthority.certificatePEM).utf8))
     let api = server
     http = HTTPServer(
       configuration: HTTPServerConfiguration(address: .tcp(host: options.listen.host, port: options.listen.port), tls: tls),
