@@ -126,7 +126,11 @@ private let rbac = "rbac.authorization.k8s.io"
         }
       }
       _ = try await server.admin.delete(roles, name: "things")
-      try await eventually("it is gone") { try await admin.get(roles, name: "admin")["rules"].array?.contains(rule) == false }
+      for name in ["view", "edit", "admin"] {
+        try await eventually("\(name) is without it") {
+          try await admin.get(roles, name: name)["rules"].array?.contains(rule) == false
+        }
+      }
     }
   }
 

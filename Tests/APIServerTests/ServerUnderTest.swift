@@ -49,10 +49,10 @@ final class ServerUnderTest: Sendable {
     controllers = Task { try await api.runControllers() }
     let client = admin
     do {
-      try await eventually("default service account and roles") {
+      try await eventually("default objects") {
         guard (try? await client.get(.serviceAccounts("default"), name: "default")) != nil else { return false }
-        let view = try? await client.get(ResourcePath(group: "rbac.authorization.k8s.io", "clusterroles"), name: "admin")
-        return view?["rules"].isEmpty == false
+        // The last thing that is made at the start.
+        return (try? await client.get(.configMaps("kube-system"), name: "extension-apiserver-authentication")) != nil
       }
     } catch {
       await close()

@@ -57,7 +57,9 @@ private func rule(_ verbs: String, _ groups: String, _ resources: String, _ name
     return policy
   }
 
-  private func allows(_ policy: RolePolicy, _ user: String, _ groups: [String] = [], _ namespace: String) -> Bool {
+  private func allows(_ policy: RolePolicy, _ user: String, _ namespace: String) -> Bool { allows(policy, user, [], namespace) }
+
+  private func allows(_ policy: RolePolicy, _ user: String, _ groups: [String], _ namespace: String) -> Bool {
     policy.decide(UserInfo(name: user, groups: groups), AccessRequest("get", resource: "pods", namespace: namespace)).isAllowed
   }
 

@@ -61,7 +61,7 @@ final class AccessIndex: Sendable {
   func rules(ofRole key: RoleKey) -> [PolicyRule]? { state.withLock { $0.policy.rules(ofRole: key) } }
   func staleAggregations() -> [(name: String, rules: [PolicyRule])] { state.withLock { $0.policy.staleAggregations() } }
 
-  /// An element after roles may have changed.
+  /// An element at once, and one after roles may have changed.
   func roleChanges() -> AsyncStream<Void> {
     AsyncStream(bufferingPolicy: .bufferingNewest(1)) { reader in
       let id = state.withLock { state in
@@ -69,6 +69,7 @@ final class AccessIndex: Sendable {
         state.roleReaders[state.nextWaiter] = reader
         return state.nextWaiter
       }
+      reader.yield()
       reader.onTermination = { [weak self] _ in self?.state.withLock { _ = $0.roleReaders.removeValue(forKey: id) } }
     }
   }

@@ -50,12 +50,18 @@ extension APIServer {
   func runRoleAggregation() async {
     let client = KubernetesClient(transport: LocalTransport(server: self, user: .controlPlane))
     for await _ in access.index.roleChanges() {
-      do {
-        try await aggregateRoles(client)
-      } catch {
-        if Task.isCancelled { return }
-        log.warning("ClusterRoles are not aggregated: \(error)")
+      while !Task.isCancelled {
+        do {
+          try await aggregateRoles(client)
+          break
+        } catch {
+          log.warning("ClusterRoles are not aggregated, another attempt follows: \(error)")
+          try? await Task.sleep(for: .milliseconds(Self.aggregationPause))
+        }
       }
     }
   }
+
+  /// Milliseconds until another attempt after a failed one.
+  private static let aggregationPause = 500
 }
