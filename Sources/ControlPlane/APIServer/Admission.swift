@@ -20,7 +20,6 @@ struct Admission: Sendable {
         try await serviceAccount(&object, request, resources)
       }
       try await priority(&object, request, resources)
-    case "Service": try await ServiceAddresses.assign(&object, old: nil, resources)
     case "CertificateSigningRequest":
       try CertificateAdmission(access: resources.access).admitCreate(&object, request.resource, context.user)
     default: break
@@ -34,7 +33,6 @@ struct Admission: Sendable {
     if request.resource.kind == "CertificateSigningRequest" {
       try await CertificateAdmission(access: resources.access).admitUpdate(&object, old: old, request.resource, context)
     }
-    if request.resource.kind == "Service", context.subresource == nil { try await ServiceAddresses.assign(&object, old: old, resources) }
   }
 
   /// What depends on defaulted fields.

@@ -78,7 +78,7 @@ extension Resources {
           let stored = resource.group == resource.storageGroup ? last : EventConversion.toCore(last)
           let revision = try await store.write(.delete(key: value.key, value: StoredForm.encode(stored), .revision(value.revision)))
           last["metadata"]["resourceVersion"] = .string(String(revision))
-          if resource.kind == "Service" { await ServiceAddresses.release(last, self) }
+          if resource.kind == "Service" { await ServiceAddresses.release(ServiceAddresses.held(last), self) }
           return (last, true)
         case .mark(let grace):
           let marked = mark(object, grace: grace, kind: resource.kind)

@@ -12,6 +12,9 @@ extension APIServer {
   /// Answers a call for a resource.
   func perform(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings) async throws -> APIResult {
     try await access.require(call, request)
+    // Before anything is changed: who cannot read the answer gets nothing done.
+    let isStream = ["log", "exec", "attach", "portforward", "proxy"].contains(request.subresource)
+    guard isStream || call.answerForm != nil else { throw APIFailure.notAcceptable }
     if let answer = try await review(call, request, &warnings) { return answer }
     if let subresource = request.subresource { return try await perform(call, request, subresource, &warnings) }
     try allowed(call, request)
@@ -47,17 +50,17 @@ extension APIServer {
   }
 
   private func collection(_ call: APICall, _ request: ResourceRequest) async throws -> APIResult {
-    guard let rendering = Rendering.negotiate(call.accept) else { throw APIFailure.notAcceptable }
-    if call.flag("watch") {
-      var watch = try resources.watchRequest(call, request)
-      watch.rendering = rendering.including(call.parameter("includeObject"))
-      return .watch(watch)
-    }
+    let form = call.answerForm ?? AnswerForm()
+    if call.flag("watch") { return .watch(try resources.watchRequest(call, request)) }
     let page = try await resources.list(call, request)
-    switch rendering {
-    case .object: return .document(resources.document(page, request.resource))
-    case .table(let version, _):
-      let include = call.parameter("includeObject").flatMap(TableObject.init(rawValue:)) ?? .metadata
+    switch form.rendering {
+    case .object where form.encoding == .json: return .document(resources.document(page, request.resource))
+    case .object:
+      return .object([
+        "kind": .string(request.resource.kind + "List"), "apiVersion": .string(request.resource.apiVersion), "metadata": page.metadata,
+        "items": .array(try resources.objects(page, request.resource)),
+      ])
+    case .table(let version, let include):
       var result = table(
         resource: request.resource, objects: try resources.objects(page, request.resource), now: .now, includeObject: include,
         version: version)
@@ -273,13 +276,5 @@ extension APIServer {
         "kind": .string(request.resource.plural), "uid": object["metadata"]["uid"],
       ],
     ])
-  }
-}
-
-extension Rendering {
-  /// A table whose rows carry what `includeObject` asks for.
-  func including(_ include: String?) -> Rendering {
-    guard case .table(let version, _) = self, let include = include.flatMap(TableObject.init(rawValue:)) else { return self }
-    return .table(version: version, include: include)
   }
 }

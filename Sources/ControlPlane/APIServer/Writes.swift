@@ -82,6 +82,23 @@ extension Resources {
     try await admission.admitCreate(&object, request, context, self)
     applyDefaults(&object, resource: resource)
     admission.afterDefaults(&object, resource)
+    let taken = try await takeAddresses(&object, old: nil, resource, context)
+    do {
+      return try await insertAdmitted(object, request, context)
+    } catch {
+      await ServiceAddresses.release(taken, self)
+      throw error
+    }
+  }
+
+  /// A Service's addresses and ports, which are taken before it is written.
+  private func takeAddresses(_ object: inout JSON, old: JSON?, _ resource: ResourceInfo, _ context: WriteContext) async throws -> Set<String> {
+    guard resource.kind == "Service", context.subresource == nil else { return [] }
+    return try await ServiceAddresses.assign(&object, old: old, isDryRun: context.isDryRun, self)
+  }
+
+  private func insertAdmitted(_ candidate: JSON, _ request: ResourceRequest, _ context: WriteContext) async throws -> JSON {
+    let (resource, object) = (request.resource, candidate)
     try check(object, old: nil, resource, subresource: nil)
     let name = object["metadata"]["name"].string ?? ""
     if context.isDryRun {
@@ -171,6 +188,7 @@ extension Resources {
     let old = isStoredForm ? presentedOld : EventConversion.toCore(presentedOld)
     var new = isStoredForm ? changed : EventConversion.toCore(changed)
     try keepServerFields(&new, old: old, request, context)
+    if resource.kind == "Service", context.subresource == nil { ServiceType.dropStaleFields(&new, old: old) }
     applyDefaults(&new, resource: resource)
     if context.tracksOwnership {
       updateManagedFields(
@@ -181,6 +199,24 @@ extension Resources {
     applyDefaults(&new, resource: resource)
     admission.afterDefaults(&new, resource)
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+    let taken = try await takeAddresses(&new, old: old, resource, context)
+    do {
+      let written = try await replaceAdmitted(old, presentedOld, value, new, request, context)
+      if resource.kind == "Service", !context.isDryRun {
+        await ServiceAddresses.release(ServiceAddresses.held(old).subtracting(ServiceAddresses.held(written)), self)
+      }
+      return written
+    } catch {
+      await ServiceAddresses.release(taken, self)
+      throw error
+    }
+  }
+
+  private func replaceAdmitted(
+    _ old: JSON, _ presentedOld: JSON, _ value: StoredValue, _ candidate: JSON, _ request: ResourceRequest, _ context: WriteContext
+  ) async throws -> JSON {
+    let resource = request.resource
+    var new = candidate
     try check(new, old: old, resource, subresource: context.subresource)
     if hasGeneration(resource), context.subresource != "status", new["spec"] != old["spec"] {
       new["metadata"]["generation"] = JSON((old["metadata"]["generation"].int ?? 0) + 1)
@@ -191,7 +227,7 @@ extension Resources {
       let revision = try await store.write(
         .delete(key: value.key, value: StoredForm.encode(new), .revision(value.revision)))
       new["metadata"]["resourceVersion"] = .string(String(revision))
-      if resource.kind == "Service" { await ServiceAddresses.release(new, self) }
+      if resource.kind == "Service" { await ServiceAddresses.release(ServiceAddresses.held(new), self) }
       return present(new, as: resource)
     }
     let revision = try await store.write(.put(key: value.key, value: StoredForm.encode(new), .revision(value.revision)))

@@ -40,15 +40,14 @@ struct ControlPlaneRole {
     configuration.signingAuthority = identity.authority
     let kubelets = try KubeletConnections(
       credential: identity.kubeletClient, authority: identity.authority.certificatePEM, group: group)
-    server = try APIServer(configuration: configuration, store: store, kubelets: kubelets, group: group, log: log)
+    server = try APIServer(configuration: configuration, store: try await Self.encrypted(store, options, log), kubelets: kubelets, group: group, log: log)
     let tls = try ServerTLS(
       certificateChainPEM: Array(identity.server.certificatePEM.utf8), privateKeyPEM: Array(identity.server.keyPEM.utf8),
       clientAuthoritiesPEM: Array((identity.authority.certificatePEM + identity.frontProxyAuthority.certificatePEM).utf8))
     let api = server
-    http = HTTPServer(
-      configuration: HTTPServerConfiguration(address: .tcp(host: options.listen.host, port: options.listen.port), tls: tls),
-      group: group
-    ) { await api.serve($0) }
+    var serving = HTTPServerConfiguration(address: .tcp(host: options.listen.host, port: options.listen.port), tls: tls)
+    serving.refusal = APIServer.refusal
+    http = HTTPServer(configuration: serving, group: group) { await api.serve($0) }
     do {
       port = try await http.start()
     } catch {
@@ -60,6 +59,15 @@ struct ControlPlaneRole {
     let host = advertised.contains(":") ? "[\(advertised)]" : advertised
     try identity.writeKubeconfig(options.kubeconfig, server: "https://\(host):\(port)")
     log.info("API server listens on \(options.listen.host):\(port)")
+  }
+
+  /// The store as the API server sees it: where there is a key file, Secrets are encrypted below.
+  private static func encrypted(_ store: SQLiteRevisionStore, _ options: ServerOptions, _ log: Logger) async throws -> any RevisionStore {
+    guard let path = options.encryptionKeyFile else { return store }
+    let encrypted = EncryptedStore(store, keys: try SecretKeys(file: FilePath(path)))
+    let count = try await encrypted.encryptAll()
+    if count > 0 { log.info("encrypted \(count) Secrets anew with the first key of \(path)") }
+    return encrypted
   }
 
   private static func openStore(_ path: FilePath, log: Logger) throws -> SQLiteRevisionStore {

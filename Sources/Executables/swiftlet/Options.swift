@@ -111,4 +111,9 @@ struct ServerOptions: ParsableArguments {
 
   @Option(name: .customLong("advertise-address"), help: "The address in kubeconfig files and certificates; by default the node's.")
   var advertiseAddress: String?
+
+  @Option(
+    name: .customLong("encryption-key-file"),
+    help: "Encrypts Secrets in the database with the first of these keys; lines `<name> <base64 of 32 bytes>`.")
+  var encryptionKeyFile: String?
 }

@@ -17,6 +17,16 @@ package func encodeProtobuf(_ object: JSON, type: SchemaType) throws(ProtobufErr
   return encoder.out
 }
 
+/// A meta/v1 WatchEvent as a message without envelope; `object` is an enveloped message.
+package func watchEventMessage(kind: String, object: [UInt8]) -> [UInt8] {
+  var raw = ProtobufEncoder()
+  raw.bytes(1, object)
+  var encoder = ProtobufEncoder()
+  encoder.string(1, kind)
+  encoder.bytes(2, raw.out)
+  return encoder.out
+}
+
 struct ProtobufEncoder {
   var out: [UInt8] = []
 
