@@ -22,6 +22,8 @@ package struct APIServerConfiguration: Sendable {
   package var frontProxyAuthorityPEM: String?
   /// Signs certificates that CertificateSigningRequests ask for; nil: nobody does here.
   package var signingAuthority: CertificateAuthority?
+  /// Where requests over HTTP are written down; nil: nowhere. Calls within the process are not.
+  package var auditLog: AuditLog?
 
   package init(dataDirectory: FilePath, serviceCIDR: String, podCIDR: String, authorityPEM: String) {
     self.dataDirectory = dataDirectory

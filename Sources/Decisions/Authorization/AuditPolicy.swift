@@ -27,6 +27,9 @@ package struct AuditPolicy: Sendable {
     package var level: Level
     package var omittedStages: Set<Stage>
     package var omitsManagedFields: Bool
+
+    /// Nothing is written.
+    package static let nothing = Verdict(level: .none, omittedStages: [], omitsManagedFields: false)
   }
 
   package struct Malformed: Error, CustomStringConvertible {
@@ -103,7 +106,7 @@ package struct AuditPolicy: Sendable {
 
   package func verdict(_ user: UserInfo, _ request: AccessRequest) -> Verdict {
     guard let rule = rules.first(where: { Self.matches($0, user, request) }) else {
-      return Verdict(level: .none, omittedStages: [], omitsManagedFields: false)
+      return .nothing
     }
     return Verdict(
       level: rule.level, omittedStages: omittedStages.union(rule.omittedStages),

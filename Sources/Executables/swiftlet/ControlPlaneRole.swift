@@ -38,6 +38,12 @@ struct ControlPlaneRole {
       dataDirectory: paths.data, serviceCIDR: node.serviceCIDR, podCIDR: node.podCIDR, authorityPEM: identity.authority.certificatePEM)
     configuration.frontProxyAuthorityPEM = identity.frontProxyAuthority.certificatePEM
     configuration.signingAuthority = identity.authority
+    guard options.auditLogPath != nil || options.auditPolicyFile == nil else {
+      throw StartFailure("--audit-policy-file needs --audit-log-path, where the events go")
+    }
+    configuration.auditLog = try options.auditLogPath.map {
+      try AuditLog(path: FilePath($0), policyFile: options.auditPolicyFile.map { FilePath($0) }, log: log)
+    }
     let kubelets = try KubeletConnections(
       credential: identity.kubeletClient, authority: identity.authority.certificatePEM, group: group)
     server = try APIServer(configuration: configuration, store: try await Self.encrypted(store, options, log), kubelets: kubelets, group: group, log: log)

@@ -8,6 +8,12 @@ import SwiftASN1
 import Synchronization
 import X509
 
+/// Who a request is from: the user that it acts as, and the one whose credential it came with.
+struct RequestIdentity: Sendable {
+  let user: UserInfo
+  let real: UserInfo
+}
+
 /// Says who sends a request: by client certificate, by the word of a front proxy, by a service account's or a bootstrap
 /// token, or nobody.
 final class Authentication: Sendable {
@@ -40,11 +46,11 @@ final class Authentication: Sendable {
   }
 
   /// The user of a request; who acts as somebody else is that one from here on.
-  func user(of request: ServedRequest) async throws -> UserInfo {
-    let user = try await authenticated(request)
-    guard let impersonated = try Impersonation(request.headers) else { return user }
-    try await impersonated.authorize(user, resources.access)
-    return impersonated.user
+  func identity(of request: ServedRequest) async throws -> RequestIdentity {
+    let real = try await authenticated(request)
+    guard let impersonated = try Impersonation(request.headers) else { return RequestIdentity(user: real, real: real) }
+    try await impersonated.authorize(real, resources.access)
+    return RequestIdentity(user: impersonated.user, real: real)
   }
 
   private func authenticated(_ request: ServedRequest) async throws -> UserInfo {

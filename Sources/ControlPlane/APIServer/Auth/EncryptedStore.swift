@@ -17,12 +17,12 @@ package struct EncryptedStore: RevisionStore {
   package func currentRevision() async throws -> Revision { try await inner.currentRevision() }
   package func compact(before: Revision) async throws { try await inner.compact(before: before) }
 
-  package func get(_ key: String, at: Revision?) async throws -> StoredValue? { try plain(await inner.get(key, at: at)) }
+  package func get(_ key: String, at: Revision?) async throws -> StoredValue? { try await inner.get(key, at: at).map { try plain($0) } }
 
   package func list(prefix: String, after startKey: String?, limit: Int?, at: Revision?) async throws -> Page {
     let page = try await inner.list(prefix: prefix, after: startKey, limit: limit, at: at)
     guard Self.mayHold(prefix) else { return page }
-    return Page(items: try page.items.map { try plain($0) }, revision: page.revision, remaining: page.remaining)
+    return Page(items: try page.items.map { item in try plain(item) }, revision: page.revision, remaining: page.remaining)
   }
 
   package func write(_ mutation: Mutation) async throws -> Revision {
@@ -86,15 +86,13 @@ package struct EncryptedStore: RevisionStore {
     return StoredValue(key: stored.key, revision: stored.revision, value: try decrypted(stored.value, stored.key))
   }
 
-  private func plain(_ stored: StoredValue?) throws -> StoredValue? { try stored.map { try plain($0) } }
-
   fileprivate func plain(_ batch: WatchBatch) throws -> WatchBatch {
     guard batch.events.contains(where: { $0.key.hasPrefix(Self.prefix) }) else { return batch }
     let events = try batch.events.map { event in
       guard event.key.hasPrefix(Self.prefix) else { return event }
       return ChangeEvent(
         kind: event.kind, key: event.key, revision: event.revision, value: try decrypted(event.value, event.key),
-        previous: try plain(event.previous))
+        previous: try event.previous.map { try plain($0) })
     }
     return WatchBatch(events: events, completeTo: batch.completeTo)
   }
