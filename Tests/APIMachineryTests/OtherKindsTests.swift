@@ -125,6 +125,34 @@ import Testing
         == ["spec.matchingPrecedence: Invalid value: 20000: must not be greater than 10000"])
   }
 
+  @Test func autoscalersChangeTheirVersionAndComeBack() throws {
+    let v2 = registered("horizontalpodautoscalers", "autoscaling", "v2")
+    let text =
+      #"{"apiVersion":"autoscaling/v2","kind":"HorizontalPodAutoscaler","metadata":{"name":"a"},"spec":{"maxReplicas":3,"metrics":[{"type":"Resource","resource":{"name":"cpu","target":{"type":"Utilization","averageUtilization":50}}},{"type":"Object","object":{"describedObject":{"kind":"Ingress","name":"i"},"metric":{"name":"hits"},"target":{"type":"Value","value":"10"}}},{"type":"External","external":{"metric":{"name":"q","selector":{"matchLabels":{"a":"b"}}},"target":{"type":"AverageValue","averageValue":"5"}}}],"behavior":{"scaleUp":{"selectPolicy":"Max"}}},"status":{"currentReplicas":1,"desiredReplicas":1,"conditions":[{"type":"AbleToScale","status":"True"}],"currentMetrics":[{"type":"Resource","resource":{"name":"cpu","current":{"averageUtilization":7,"averageValue":"1m"}}}]}}"#
+    let object = try JSON.parse(text)
+    let old = converted(object, toVersion: "v1", of: v2)
+    #expect(old["apiVersion"] == "autoscaling/v1" && old["spec"] == ["maxReplicas": 3, "targetCPUUtilizationPercentage": 50])
+    #expect(old["status"]["currentCPUUtilizationPercentage"] == 7)
+    var pruned = old
+    #expect(try prune(&pruned, type: registered("horizontalpodautoscalers", "autoscaling", "v1").type).isEmpty)
+    let metrics = try JSON.parse(old["metadata"]["annotations"]["autoscaling.alpha.kubernetes.io/metrics"].string ?? "")
+    #expect(metrics[0]["object"] == ["target": ["kind": "Ingress", "name": "i"], "metricName": "hits", "targetValue": "10"])
+    #expect(converted(old, toVersion: "v2", of: v2) == object)
+    #expect(v2.storageVersion == "v2" && registered("horizontalpodautoscalers", "autoscaling", "v1").storageVersion == "v2")
+  }
+
+  @Test func addressesAndRanges() throws {
+    #expect(
+      try errors(
+        "ipaddresses", "networking.k8s.io", #"{"metadata":{"name":"10.0.0.1"},"spec":{"parentRef":{"resource":"services","name":"s"}}}"#
+      ).isEmpty)
+    #expect(try errors("ipaddresses", "networking.k8s.io", #"{"metadata":{"name":"ten"},"spec":{}}"#).count == 2)
+    let range = #"{"spec":{"cidrs":["10.0.0.0/24"]}}"#
+    #expect(try errors("servicecidrs", "networking.k8s.io", range).isEmpty)
+    #expect(try errors("servicecidrs", "networking.k8s.io", #"{"spec":{"cidrs":["10.0.0.0/24","fd00::/108"]}}"#, old: range).isEmpty)
+    #expect(try errors("servicecidrs", "networking.k8s.io", #"{"spec":{"cidrs":["10.1.0.0/24"]}}"#, old: range).count == 1)
+  }
+
   /// Every resource of upstream's stable groups is offered.
   @Test func everyStableGroupIsServed() {
     let groups = Set(SchemaRegistry.shared.servedGroupVersions.map { "\($0.group)/\($0.version)" })
