@@ -125,6 +125,17 @@ import Testing
     #expect(errors(schema: try JSON.parse(schema)).first == expected)
   }
 
+  /// As large as a body may be, and wrong everywhere.
+  @Test func hugeSchemasAreRefusedInTime() {
+    var properties = JSONObject()
+    for i in 0..<60_000 { properties.append("property-\(i)", ["description": "some text"]) }
+    let object = definition(versions: [version(schema: ["type": "object", "properties": .object(properties)])], established: false)
+    var found: [FieldError] = []
+    let time = ContinuousClock().measure { found = validate(object, old: nil, resource: resource) }
+    #expect(found.count == 1_000 && time < .seconds(20))
+    #expect(invalidStatus(found, resource: resource, name: "x")["details"]["causes"].items.count == 1_000)
+  }
+
   @Test func intOrStringMayBeWrittenOut() throws {
     let schema = try JSON.parse(
       #"{"type":"object","properties":{"a":{"x-kubernetes-int-or-string":true,"anyOf":[{"type":"integer"},{"type":"string"}]}}}"#)
