@@ -63,17 +63,13 @@ enum DeletionStep: Equatable {
 }
 
 extension Resources {
-  private static let undeletable: Set<String> = ["default", "kube-system", "kube-public"]
-
   /// Deletes an object or starts its deletion. Answers with the object, and whether it is gone.
   func delete(_ request: ResourceRequest, _ options: DeleteOptions, user: UserInfo) async throws -> (object: JSON, isGone: Bool) {
     let (resource, name) = (request.resource, request.name ?? "")
-    if resource.kind == "Namespace", Self.undeletable.contains(name) {
-      throw APIFailure.forbidden(resource, name, "this namespace may not be deleted")
-    }
     var isAdmitted = false
     for _ in 0..<Self.conflictRetriesMax {
       let (object, value) = try await stored(request)
+      try access.checkDelete(object, request, user)
       try checkPreconditions(options, object, resource, name)
       if !isAdmitted {
         try await admitDelete(request, options, object, user)

@@ -1,4 +1,5 @@
 import APIMachinery
+import Admission
 import JSONCodec
 import KubernetesAPI
 import Logging
@@ -14,16 +15,19 @@ final class Resources: Sendable {
   let catalog: ResourceCatalog
   let decoded = DecodedObjects()
   let log: Logger
-  let admission: Admission
+  /// The built-in admission plug-ins.
+  let plugins: AdmissionChain
+  let quotas = Quotas()
   let webhooks: WebhookAdmission
   /// Where cluster addresses of Services come from.
   let serviceRange: IPv4Range?
+  let access: AccessControl
 
-  init(store: any RevisionStore, catalog: ResourceCatalog, admission: Admission, serviceRange: IPv4Range?, backends: BackendClients, log: Logger) {
+  init(store: any RevisionStore, catalog: ResourceCatalog, plugins: AdmissionChain, serviceRange: IPv4Range?, backends: BackendClients, log: Logger) {
     self.serviceRange = serviceRange
     self.store = store
     self.catalog = catalog
-    self.admission = admission
+    self.plugins = plugins
     self.log = log
     func configurations(_ plural: String) -> LiveCollection {
       LiveCollection(store: store, prefix: "/registry/admissionregistration.k8s.io/\(plural)/", log: log)
@@ -31,6 +35,7 @@ final class Resources: Sendable {
     webhooks = WebhookAdmission(
       mutating: configurations("mutatingwebhookconfigurations"), validating: configurations("validatingwebhookconfigurations"),
       caller: WebhookCaller(backends: backends), conditions: NoConditions())
+    access = AccessControl(index: AccessIndex(store: store, decoded: decoded, log: log))
   }
 
   var registry: SchemaRegistry { catalog.registry }

@@ -88,11 +88,12 @@ extension Resources {
         old: nil, new: &object, manager: context.manager, subresource: nil, type: resource.type,
         apiVersion: resource.apiVersion, now: context.now)
     }
-    try await admission.admitCreate(&object, request, context, self)
-    applyDefaults(&object, resource: resource)
-    admission.afterDefaults(&object, resource)
     let attempt = try await attempt(.create, request, name: object["metadata"]["name"].string ?? "", context, old: nil, object)
+    try await runBuiltIn(&object, attempt, context)
+    applyDefaults(&object, resource: resource)
+    Self.setQuality(&object, resource)
     try await runMutating(&object, attempt, context)
+    Self.setQuality(&object, resource)
     let taken = try await takeAddresses(&object, old: nil, resource, context)
     do {
       return try await insertAdmitted(object, request, context, attempt)
@@ -117,10 +118,13 @@ extension Resources {
     let name = object["metadata"]["name"].string ?? ""
     if context.isDryRun {
       if try await store.get(request.key(name), at: nil) != nil { throw APIFailure.alreadyExists(resource, name) }
+      try await withinQuota(object, attempt, context) {}
       return present(object, as: resource)
     }
     do {
-      let revision = try await store.write(.put(key: request.key(name), value: StoredForm.encode(object), .absent))
+      let revision = try await withinQuota(object, attempt, context) {
+        try await store.write(.put(key: request.key(name), value: StoredForm.encode(object), .absent))
+      }
       return present(written(object, revision), as: resource)
     } catch let error as RevisionStoreError {
       guard case .conflict = error.code else { throw error }
@@ -133,6 +137,12 @@ extension Resources {
     object["metadata"]["resourceVersion"] = .string(String(revision))
     decoded.remember(object, at: revision)
     return object
+  }
+
+  /// The class that a new pod's resources put it in; admission may have changed them.
+  private static func setQuality(_ object: inout JSON, _ resource: ResourceInfo) {
+    guard resource.kind == "Pod", resource.group.isEmpty else { return }
+    object["status"]["qosClass"] = .string(Pod(object).qosClass.rawValue)
   }
 
   private func prepareForCreate(_ object: inout JSON, _ resource: ResourceInfo, _ context: WriteContext) {
@@ -209,12 +219,12 @@ extension Resources {
         old: old, new: &new, manager: context.manager, subresource: context.subresource, type: resource.type,
         apiVersion: resource.apiVersion, now: context.now)
     }
-    applyDefaults(&new, resource: resource)
-    admission.afterDefaults(&new, resource)
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
     var admitted = request
     admitted.subresource = context.subresource
     let attempt = try await attempt(.update, admitted, name: request.name ?? "", context, old: old, new)
+    try await runBuiltIn(&new, attempt, context)
+    applyDefaults(&new, resource: resource)
     try await runMutating(&new, attempt, context)
     let taken = try await takeAddresses(&new, old: old, resource, context)
     do {
@@ -241,7 +251,10 @@ extension Resources {
       new["metadata"]["generation"] = JSON((old["metadata"]["generation"].int ?? 0) + 1)
     }
     if Self.isUnchanged(new, old) { return presentedOld }
-    if context.isDryRun { return present(new, as: resource) }
+    if context.isDryRun {
+      try await withinQuota(new, attempt, context) {}
+      return present(new, as: resource)
+    }
     if Self.isReadyToGo(new, resource) {
       let revision = try await store.write(
         .delete(key: value.key, value: StoredForm.encode(new), .revision(value.revision)))
@@ -249,8 +262,11 @@ extension Resources {
       if resource.kind == "Service" { await ServiceAddresses.release(ServiceAddresses.held(new), self) }
       return present(new, as: resource)
     }
-    let revision = try await store.write(.put(key: value.key, value: StoredForm.encode(new), .revision(value.revision)))
-    return present(written(new, revision), as: resource)
+    let written = new
+    let revision = try await withinQuota(written, attempt, context) {
+      try await store.write(.put(key: value.key, value: StoredForm.encode(written), .revision(value.revision)))
+    }
+    return present(self.written(written, revision), as: resource)
   }
 
   /// Whether an update took the last thing away that held a deleted object.
@@ -293,7 +309,7 @@ extension Resources {
     new["apiVersion"] = old["apiVersion"]
     let hasStatus = resource.subresources.contains { $0.name == "status" }
     switch context.subresource {
-    case "status":
+    case "status", "approval":
       var kept = old
       kept["status"] = new["status"]
       var keptMetadata = old["metadata"]
