@@ -21,7 +21,11 @@ import Testing
     let good = #"{"spec":{"scaleTargetRef":{"kind":"Deployment","name":"d"},"maxReplicas":3,"behavior":{"scaleUp":{}}}}"#
     #expect(try errors("horizontalpodautoscalers", "autoscaling", good, version: "v2").isEmpty)
     let bad =
-      #"{"spec":{"scaleTargetRef":{"kind":"Deployment"},"minReplicas":5,"maxReplicas":3,"metrics":[{"type":"Resource","resource":{"name":"cpu","target":{"type":"Utilization"}},"pods":{}}],"behavior":{"scaleDown":{"stabilizationWindowSeconds":4000,"policies":[{"type":"Pods","value":0,"periodSeconds":1}]}}}}"#
+      #"""
+      {"spec":{"scaleTargetRef":{"kind":"Deployment"},"minReplicas":5,"maxReplicas":3,"metrics":[{"type":"Resource",
+      "resource":{"name":"cpu","target":{"type":"Utilization"}},"pods":{}}],"behavior":{"scaleDown":{"stabilizationWindowSeconds":4000,
+      "policies":[{"type":"Pods","value":0,"periodSeconds":1}]}}}}
+      """#
     #expect(
       try errors("horizontalpodautoscalers", "autoscaling", bad, version: "v2") == [
         "spec.scaleTargetRef.name: Required value",
@@ -35,11 +39,19 @@ import Testing
 
   @Test func webhookConfigurations() throws {
     let good =
-      #"{"webhooks":[{"name":"a.b.c","clientConfig":{"service":{"namespace":"n","name":"s"}},"sideEffects":"None","admissionReviewVersions":["v1"],"rules":[{"operations":["CREATE"],"apiGroups":[""],"apiVersions":["v1"],"resources":["pods"]}]}]}"#
+      #"""
+      {"webhooks":[{"name":"a.b.c","clientConfig":{"service":{"namespace":"n","name":"s"}},"sideEffects":"None",
+      "admissionReviewVersions":["v1"],"rules":[{"operations":["CREATE"],"apiGroups":[""],"apiVersions":["v1"],
+      "resources":["pods"]}]}]}
+      """#
     #expect(try errors("validatingwebhookconfigurations", "admissionregistration.k8s.io", good).isEmpty)
     #expect(try errors("mutatingwebhookconfigurations", "admissionregistration.k8s.io", good).isEmpty)
     let bad =
-      #"{"webhooks":[{"name":"ab","clientConfig":{"url":"http://x"},"sideEffects":"Some","admissionReviewVersions":["v9"],"timeoutSeconds":31,"rules":[{"operations":["*","CREATE"],"apiGroups":[""],"apiVersions":["v1"],"resources":["*","pods"]}]}]}"#
+      #"""
+      {"webhooks":[{"name":"ab","clientConfig":{"url":"http://x"},"sideEffects":"Some","admissionReviewVersions":["v9"],
+      "timeoutSeconds":31,"rules":[{"operations":["*","CREATE"],"apiGroups":[""],"apiVersions":["v1"],
+      "resources":["*","pods"]}]}]}
+      """#
     #expect(
       try errors("validatingwebhookconfigurations", "admissionregistration.k8s.io", bad) == [
         #"webhooks[0].name: Invalid value: "ab": should be a domain with at least three segments separated by dots"#,
@@ -54,7 +66,10 @@ import Testing
 
   @Test func admissionPolicies() throws {
     let good =
-      #"{"spec":{"matchConstraints":{"resourceRules":[{"operations":["CREATE"],"apiGroups":["apps"],"apiVersions":["v1"],"resources":["deployments"]}]},"validations":[{"expression":"true"}]}}"#
+      #"""
+      {"spec":{"matchConstraints":{"resourceRules":[{"operations":["CREATE"],"apiGroups":["apps"],
+      "apiVersions":["v1"],"resources":["deployments"]}]},"validations":[{"expression":"true"}]}}
+      """#
     #expect(try errors("validatingadmissionpolicies", "admissionregistration.k8s.io", good).isEmpty)
     #expect(
       try errors("validatingadmissionpolicies", "admissionregistration.k8s.io", #"{"spec":{}}"#) == [
@@ -128,7 +143,16 @@ import Testing
   @Test func autoscalersChangeTheirVersionAndComeBack() throws {
     let v2 = registered("horizontalpodautoscalers", "autoscaling", "v2")
     let text =
-      #"{"apiVersion":"autoscaling/v2","kind":"HorizontalPodAutoscaler","metadata":{"name":"a"},"spec":{"maxReplicas":3,"metrics":[{"type":"Resource","resource":{"name":"cpu","target":{"type":"Utilization","averageUtilization":50}}},{"type":"Object","object":{"describedObject":{"kind":"Ingress","name":"i"},"metric":{"name":"hits"},"target":{"type":"Value","value":"10"}}},{"type":"External","external":{"metric":{"name":"q","selector":{"matchLabels":{"a":"b"}}},"target":{"type":"AverageValue","averageValue":"5"}}}],"behavior":{"scaleUp":{"selectPolicy":"Max"}}},"status":{"currentReplicas":1,"desiredReplicas":1,"conditions":[{"type":"AbleToScale","status":"True"}],"currentMetrics":[{"type":"Resource","resource":{"name":"cpu","current":{"averageUtilization":7,"averageValue":"1m"}}}]}}"#
+      #"""
+      {"apiVersion":"autoscaling/v2","kind":"HorizontalPodAutoscaler","metadata":{"name":"a"},"spec":{"maxReplicas":3,
+      "metrics":[{"type":"Resource","resource":{"name":"cpu","target":{"type":"Utilization","averageUtilization":50}}},
+      {"type":"Object","object":{"describedObject":{"kind":"Ingress","name":"i"},"metric":{"name":"hits"},
+      "target":{"type":"Value","value":"10"}}},{"type":"External","external":{"metric":{"name":"q",
+      "selector":{"matchLabels":{"a":"b"}}},"target":{"type":"AverageValue","averageValue":"5"}}}],
+      "behavior":{"scaleUp":{"selectPolicy":"Max"}}},"status":{"currentReplicas":1,"desiredReplicas":1,
+      "conditions":[{"type":"AbleToScale","status":"True"}],"currentMetrics":[{"type":"Resource",
+      "resource":{"name":"cpu","current":{"averageUtilization":7,"averageValue":"1m"}}}]}}
+      """#
     let object = try JSON.parse(text)
     let old = converted(object, toVersion: "v1", of: v2)
     #expect(old["apiVersion"] == "autoscaling/v1" && old["spec"] == ["maxReplicas": 3, "targetCPUUtilizationPercentage": 50])

@@ -15,7 +15,8 @@ struct DefinitionSchemaCheck {
     "x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations",
   ]
   private static let atRootText =
-    "[Description Type Format Title Maximum ExclusiveMaximum Minimum ExclusiveMinimum MaxLength MinLength Pattern MaxItems MinItems UniqueItems MultipleOf Required Items Properties ExternalDocs Example XPreserveUnknownFields XValidations]"
+    "[Description Type Format Title Maximum ExclusiveMaximum Minimum ExclusiveMinimum MaxLength MinLength Pattern "
+    + "MaxItems MinItems UniqueItems MultipleOf Required Items Properties ExternalDocs Example XPreserveUnknownFields XValidations]"
 
   func errors(_ document: JSON, old: JSON?, path: String) -> [FieldError] {
     let schema = StructuralSchema(document, patterns: hooks.patterns)
