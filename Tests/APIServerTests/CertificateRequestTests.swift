@@ -5,6 +5,7 @@ import KubernetesAPI
 import KubernetesClient
 import NIOHTTP1
 import SwiftASN1
+import SystemPackage
 import Testing
 import X509
 
@@ -152,6 +153,21 @@ private func object(_ request: String, signer: String = kubelet, usages: JSON = 
     #expect(node.automaticPermission(usages: client, username: "system:node:n1") == "selfnodeclient")
     #expect(node.automaticPermission(usages: client, username: "system:bootstrap:x") == "nodeclient")
     #expect(user.automaticPermission(usages: client, username: "jane") == nil)
+  }
+
+  @Test func usagesBecomeBits() throws {
+    let directory = FilePath("/tmp/swiftlet-ca-\(UUIDs.random())")
+    try PrivateDirectory.make(directory)
+    defer { PrivateDirectory.remove(directory) }
+    let authority = try CertificateAuthority(directory: directory)
+    let asked = try CertificateRequest(base64: try request("jane", ["dev"]))
+    let bare = try Certificate(pemEncoded: authority.sign(asked, usages: ["client auth"], expirationSeconds: 600))
+    #expect(try bare.extensions.keyUsage == nil)
+    let full = try Certificate(
+      pemEncoded: authority.sign(asked, usages: ["client auth", "key encipherment"], expirationSeconds: nil))
+    #expect(try full.extensions.keyUsage == KeyUsage(keyEncipherment: true))
+    #expect(try full.extensions.extendedKeyUsage == ExtendedKeyUsage([.clientAuth]))
+    #expect(full.notValidAfter <= (try Certificate(pemEncoded: authority.certificatePEM)).notValidAfter)
   }
 
   @Test(
