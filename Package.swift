@@ -58,6 +58,7 @@ let decisions: [Target] = [
   room("Decisions", "PodLifecycle", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Scheduling", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "APIMachinery", ["KubernetesAPI", "JSONCodec"]),
+  room("Decisions", "Admission", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Authorization", ["KubernetesAPI", "JSONCodec"]),
 ]
 
@@ -87,7 +88,7 @@ let node: [Target] = [
 
 let controlPlane: [Target] = [
   room("ControlPlane", "APIServer", [
-    "KubernetesAPI", "JSONCodec", "APIMachinery", "Authorization", "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams", "CZlib",
+    "KubernetesAPI", "JSONCodec", "APIMachinery", "Admission", "Authorization", "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams", "CZlib",
     nioCore, nioPosix, nioHTTP1, nioSSL, nioHTTP2, httpClient, x509, crypto, cryptoExtras, yams, log, systemPackage,
   ]),
   room("ControlPlane", "Scheduler", ["KubernetesAPI", "JSONCodec", "Scheduling", "KubernetesClient", log]),
@@ -110,9 +111,10 @@ let roomTests: [Target] = [
   tests("KubernetesAPITests", ["KubernetesAPI", "JSONCodec"]),
   tests("SchedulingTests", ["Scheduling", "KubernetesAPI", "JSONCodec"]),
   tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"]),
+  tests("AdmissionTests", ["Admission", "KubernetesAPI", "JSONCodec", yams]),
   tests("AuthorizationTests", ["Authorization", "KubernetesAPI", "JSONCodec"]),
   tests("APIServerTests", [
-    "APIServer", "APIMachinery", "Authorization", "HTTPServing", "KubernetesAPI", "KubernetesClient", "JSONCodec", "RevisionStore", systemPackage,
+    "APIServer", "APIMachinery", "Authorization", "HTTPServing", "KubernetesAPI", "KubernetesClient", "JSONCodec", "RevisionStore", systemPackage, httpClient,
     nioCore, nioPosix, nioHTTP1, x509, crypto, cryptoExtras, log,
   ]),
   tests("RevisionStoreTests", ["RevisionStore"]),

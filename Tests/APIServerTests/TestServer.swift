@@ -16,7 +16,7 @@ import SystemPackage
 final class TestServer: Sendable {
   let server: APIServer
   private let store: SQLiteRevisionStore
-  private let directory: FilePath
+  let directory: FilePath
 
   private init(directory: FilePath) throws {
     self.directory = directory

@@ -1,4 +1,5 @@
 import APIMachinery
+import Admission
 import HTTPServing
 import JSONCodec
 import KubernetesAPI
@@ -37,14 +38,13 @@ package struct APIServerConfiguration: Sendable {
 package final class APIServer: Sendable {
   let resources: Resources
   var access: AccessControl { resources.access }
-  let registry: SchemaRegistry
   let authentication: Authentication
   let frontProxy: FrontProxy?
   let tokens: ServiceAccountTokens
   let kubelets: KubeletConnections
+  let backends: BackendClients
   let group: any EventLoopGroup
   let configuration: APIServerConfiguration
-  let discovery: Discovery
   let metrics = ServerMetrics()
   let log: Logger
 
@@ -56,14 +56,17 @@ package final class APIServer: Sendable {
     self.kubelets = kubelets
     self.group = group
     self.log = log
-    registry = .shared
+    backends = BackendClients(group: group)
     resources = Resources(
-      store: store, registry: registry, admission: Admission(), serviceRange: IPv4Range(configuration.serviceCIDR), log: log)
+      store: store, catalog: ResourceCatalog(.shared), plugins: Self.plugins, serviceRange: IPv4Range(configuration.serviceCIDR),
+      backends: backends, log: log)
     tokens = try ServiceAccountTokens(directory: configuration.dataDirectory.appending("pki"))
     frontProxy = try configuration.frontProxyAuthorityPEM.map { try FrontProxy(authorityPEM: $0) }
     authentication = Authentication(tokens: tokens, resources: resources, frontProxy: frontProxy)
-    discovery = Discovery(registry: registry)
   }
+
+  var registry: SchemaRegistry { resources.registry }
+  var discovery: Discovery { resources.catalog.discovery }
 
   /// The loops that a cluster cannot do without: they run until the task is cancelled.
   package func runControllers() async throws {
@@ -73,6 +76,9 @@ package final class APIServer: Sendable {
     await withTaskGroup(of: Void.self) { group in
       let client = KubernetesClient(transport: LocalTransport(server: self, user: .controlPlane))
       group.addTask { await NamespaceController(client: client, server: self).run() }
+      group.addTask { await self.resources.webhooks.mutating.run() }
+      group.addTask { await self.resources.webhooks.validating.run() }
+      group.addTask { await QuotaController(resources: self.resources).run() }
       group.addTask { await self.runRoleAggregation() }
       if let authority = self.configuration.signingAuthority {
         group.addTask { await CertificateController(client: client, authority: authority, access: self.access, log: self.log).run() }
@@ -88,10 +94,19 @@ package final class APIServer: Sendable {
     }
   }
 
-  /// Closes the connections to kubelets.
+  /// Finalizers and taints that a controller takes away are only set where that controller runs.
+  private static var plugins: AdmissionChain {
+    var settings = AdmissionSettings()
+    settings.protectedKinds = []
+    settings.taintsNewNodes = false
+    return AdmissionChain(settings)
+  }
+
+  /// Closes the connections to kubelets and to programs in the cluster.
   package func shutdown() async {
     access.index.stop()
     try? await kubelets.http.shutdown()
+    await backends.shutdown()
   }
 
   /// A transport for a role in this process: no TLS, no JSON text.

@@ -26,7 +26,7 @@ extension APIServer {
     case ("POST", nil): return try await created(call, request, &warnings)
     case ("PUT", .some): return try await updated(call, request, &warnings)
     case ("PATCH", .some): return try await patched(call, request, &warnings)
-    case ("DELETE", .some): return try await deleted(call, request)
+    case ("DELETE", .some): return try await deleted(call, request, &warnings)
     case ("DELETE", nil) where request.resource.isNamespaced && request.namespace == nil: throw APIFailure.methodNotAllowed("")
     case ("DELETE", nil):
       let options = try DeleteOptions(call, body: try call.decodedBody(registry).object)
@@ -83,7 +83,9 @@ extension APIServer {
     if name.isEmpty, (body["metadata"]["generateName"].string ?? "").isEmpty {
       throw Self.invalid(request.resource, "", "metadata.name", "FieldValueRequired", "Required value: name or generateName is required")
     }
-    let object = try await resources.create(request, body, try WriteContext(call))
+    let context = try WriteContext(call)
+    let object = try await resources.create(request, body, context)
+    warnings.texts += context.notes.take()
     return .object(object, status: 201)
   }
 
@@ -104,7 +106,9 @@ extension APIServer {
     let body = try validBody(call, request.resource, &warnings)
     try checkName(body, request)
     let context = try WriteContext(call, subresource: subresource)
-    return .object(try await resources.update(request, context) { _ in body })
+    let object = try await resources.update(request, context) { _ in body }
+    warnings.texts += context.notes.take()
+    return .object(object)
   }
 
   private func checkName(_ body: JSON, _ request: ResourceRequest) throws {
@@ -204,6 +208,7 @@ extension APIServer {
       // Without a version in the patch, a concurrent change is no conflict: the patch is applied again.
       return result
     }
+    collected.texts += context.notes.take()
     warnings = collected
     return .object(object)
   }
@@ -249,6 +254,7 @@ extension APIServer {
         throw APIFailure.internalError(message)
       }
     }
+    defer { warnings.texts += context.notes.take() }
     do {
       return .object(try await resources.update(request, context) { try merge($0) })
     } catch let failure as APIFailure where failure.code == 404 && subresource == nil && !(failure.details["kind"].string == "namespaces") {
@@ -264,9 +270,10 @@ extension APIServer {
 
   // MARK: delete
 
-  private func deleted(_ call: APICall, _ request: ResourceRequest) async throws -> APIResult {
+  private func deleted(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings) async throws -> APIResult {
     let options = try DeleteOptions(call, body: try call.decodedBody(registry).object)
     let (object, isGone) = try await resources.delete(request, options, user: call.user)
+    warnings.texts += options.notes.take()
     // Pods are answered with themselves, as are objects that are still going.
     guard isGone, request.resource.kind != "Pod" else { return .object(object, status: 200) }
     return .object([

@@ -148,6 +148,12 @@ struct ProtobufEncoder {
       try tagged(number) { (encoder) throws(ProtobufError) in
         try encoder.message(json.object ?? JSONObject(), inner, depth: depth + 1)
       }
+    case .alternatives(let inner):
+      guard let chosen = inner.alternative(for: json) else { return try Self.check(json.isNull, field, type) }
+      var object = JSONObject([(chosen.name, json)])
+      // A schema in the place of a flag says yes.
+      for flag in inner.fields where flag.name != chosen.name { if case .bool = flag.value { object[flag.name] = true } }
+      try tagged(number) { (encoder) throws(ProtobufError) in try encoder.message(object, inner, depth: depth + 1) }
     case .list(let item):
       try tagged(number) { (encoder) throws(ProtobufError) in
         for element in json.array ?? [] { try encoder.value(item, 1, element, field, type, depth: depth) }
