@@ -89,6 +89,7 @@ package final class APIServer: Sendable {
           client: client, tokens: self.tokens, authorityPEM: self.configuration.authorityPEM, log: self.log
         ).run()
       }
+      group.addTask { await CredentialExpiry(client: client, log: self.log).run() }
       group.addTask { await EventExpiry(resources: self.resources).run() }
       group.addTask { await NodeRangeController(client: client, range: self.configuration.podCIDR, log: self.log).run() }
     }
