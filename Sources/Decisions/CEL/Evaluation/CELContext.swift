@@ -40,6 +40,25 @@ package final class CELContext {
     }
   }
 
+  /// Searches with a pattern and charges for the work beyond the flat price, which knows nothing of how a pattern branches.
+  func searching<T>(
+    _ pattern: String, _ search: (LinearRegex, inout Int) throws(LinearRegex.Exhausted) -> T
+  ) throws(CELError) -> T {
+    let stepsPerCost = 1000
+    let regex = try self.regex(pattern)
+    let rest = costLimit > cost ? costLimit - cost : 0
+    let allowed = min(LinearRegex.stepsMax, Int(min(rest, UInt64(LinearRegex.stepsMax))) * stepsPerCost)
+    var steps = allowed
+    let result: T
+    do throws(LinearRegex.Exhausted) {
+      result = try search(regex, &steps)
+    } catch {
+      throw .costLimit
+    }
+    try charge(UInt64(max(0, allowed - steps) / stepsPerCost))
+    return result
+  }
+
   func timeZone(_ name: String) throws(CELError) -> CELTimeZone {
     if let known = zones[name] { return known }
     guard let zone = CELTimeZone(name: name, file: environment.timeZoneFile) else {

@@ -3,7 +3,8 @@
 extension CELLibrary {
   /// What Kubernetes' environments have.
   package static let kubernetes: [CELLibrary] = [
-    .standard, .optionals, .comprehensions, .strings, .quantities, .semver,
+    .standard, .optionals, .comprehensions, .strings, .lists, .sets, .math, .encoders, .regularExpressions, .urls, .quantities,
+    .network, .semver, .formats, .authorization, .jsonPatch,
   ]
 
   package static let standard: CELLibrary = {
@@ -166,7 +167,9 @@ extension CELLibrary {
       .bool(try a.string(0).utf8.reversed().starts(with: try a.string(1).utf8.reversed()))
     }
     let matches: CELOverload.Body = { a, context throws(CELError) in
-      .bool(try context.regex(try a.string(1)).matches(try a.string(0)))
+      let text = try a.string(0)
+      return .bool(
+        try context.searching(try a.string(1)) { regex, steps throws(LinearRegex.Exhausted) in try regex.search(text, steps: &steps) })
     }
     function("matches", "matches", [.string, .string], .bool, cost: .regex, matches)
     member("matches", "matches_string", [.string, .string], .bool, cost: .regex, matches)

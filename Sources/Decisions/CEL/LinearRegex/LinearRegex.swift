@@ -24,28 +24,39 @@ package struct LinearRegex: Sendable {
     package let groups: [Range<Int>?]
   }
 
-  /// Whether the pattern is found anywhere in the text. Where the work passes `stepsMax` there is no answer: nil.
-  package func search(_ text: String, stepsMax: Int = LinearRegex.stepsMax) -> Bool? {
-    var matcher = RegexMatcher(program, Array(text.unicodeScalars), stepsMax: stepsMax)
-    return matcher.isFound()
+  /// The work got more than was allowed: there is no answer.
+  package struct Exhausted: Error, Sendable, Equatable {
+    package init() {}
   }
 
-  /// Whether the pattern is found anywhere in the text; false too where the search was given up.
-  package func matches(_ text: String) -> Bool { search(text) ?? false }
+  /// Whether the pattern is found anywhere in the text. `steps` is the work that may be done; it is counted down.
+  package func search(_ text: String, steps: inout Int) throws(Exhausted) -> Bool {
+    var matcher = RegexMatcher(program, Array(text.unicodeScalars), stepsMax: steps)
+    defer { steps = matcher.stepsLeft }
+    return try matcher.isFound()
+  }
 
-  /// The leftmost match, by RE2's preferences, from a position on.
-  package func firstMatch(in scalars: [Unicode.Scalar], from start: Int = 0) -> Match? {
-    var matcher = RegexMatcher(program, scalars, stepsMax: Self.stepsMax)
-    return matcher.find(from: start)
+  /// Whether the pattern is found anywhere in the text; false too where the search took more than `stepsMax`.
+  package func matches(_ text: String) -> Bool {
+    var steps = Self.stepsMax
+    return (try? search(text, steps: &steps)) ?? false
+  }
+
+  /// The leftmost match, by RE2's preferences.
+  package func firstMatch(in scalars: [Unicode.Scalar], steps: inout Int) throws(Exhausted) -> Match? {
+    var matcher = RegexMatcher(program, scalars, stepsMax: steps)
+    defer { steps = matcher.stepsLeft }
+    return try matcher.find(from: 0)
   }
 
   /// Matches that do not overlap; an empty one right behind another one does not count.
-  package func allMatches(in scalars: [Unicode.Scalar], max: Int = .max) -> [Match] {
+  package func allMatches(in scalars: [Unicode.Scalar], max: Int = .max, steps: inout Int) throws(Exhausted) -> [Match] {
     var result: [Match] = []
     var at = 0
     var previousEnd = -1
-    var matcher = RegexMatcher(program, scalars, stepsMax: Self.stepsMax)
-    while at <= scalars.count, result.count < max, let match = matcher.find(from: at) {
+    var matcher = RegexMatcher(program, scalars, stepsMax: steps)
+    defer { steps = matcher.stepsLeft }
+    while at <= scalars.count, result.count < max, let match = try matcher.find(from: at) {
       if match.range.isEmpty {
         if match.range.lowerBound != previousEnd { result.append(match) }
         at = match.range.upperBound + 1

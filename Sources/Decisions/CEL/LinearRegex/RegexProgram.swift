@@ -118,7 +118,7 @@ struct RegexProgram: Sendable {
 struct RegexMatcher {
   private let program: RegexProgram
   private let scalars: [Unicode.Scalar]
-  private var stepsLeft: Int
+  private(set) var stepsLeft: Int
   private var stack: [Work] = []
 
   /// The instructions that are alive at a position, in order of preference.
@@ -158,14 +158,17 @@ struct RegexMatcher {
     stepsLeft = stepsMax
   }
 
-  /// Whether there is a match anywhere; nil where the work got too much.
-  mutating func isFound() -> Bool? {
+  /// Whether there is a match anywhere.
+  mutating func isFound() throws(LinearRegex.Exhausted) -> Bool {
     let found = run(from: 0, wantsGroups: false)
-    return stepsLeft < 0 ? nil : found != nil
+    if stepsLeft < 0 { throw LinearRegex.Exhausted() }
+    return found != nil
   }
 
-  mutating func find(from start: Int) -> LinearRegex.Match? {
-    guard let slots = run(from: start, wantsGroups: true), stepsLeft >= 0 else { return nil }
+  mutating func find(from start: Int) throws(LinearRegex.Exhausted) -> LinearRegex.Match? {
+    let found = run(from: start, wantsGroups: true)
+    if stepsLeft < 0 { throw LinearRegex.Exhausted() }
+    guard let slots = found else { return nil }
     var groups: [Range<Int>?] = []
     for i in stride(from: 0, to: slots.count, by: 2) {
       groups.append(slots[i] >= 0 && slots[i + 1] >= slots[i] ? slots[i]..<slots[i + 1] : nil)

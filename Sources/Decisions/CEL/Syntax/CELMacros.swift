@@ -32,6 +32,7 @@ extension CELParser {
       return try collect(target, Array(arguments[..<2]), filter: filter, arguments.last!, offset)
     case ("transformMap", 3), ("transformMap", 4), ("transformMapEntry", 3), ("transformMapEntry", 4):
       return try transformMap(name, target, arguments, offset)
+    case ("sortBy", 2): return try sortBy(target, arguments, offset)
     case ("optMap", 2), ("optFlatMap", 2): return try optionalMap(name, target, arguments, offset)
     default: return nil
     }
@@ -145,6 +146,15 @@ extension CELParser {
     let test = node(offset, .call("hasValue", target: held, []))
     let choice = call(offset, CELOperator.conditional, test, some, call(offset, "optional.none"))
     return node(offset, .bind(variable: "@target", target, body: choice))
+  }
+
+  private mutating func sortBy(
+    _ target: CELExpression, _ arguments: [CELExpression], _ offset: Int
+  ) throws(CELSyntaxError) -> CELExpression {
+    let held = node(offset, .identifier("@list"))
+    let keys = try collect(held, [arguments[0]], filter: nil, arguments[1], offset)
+    let sorted = call(offset, "@sortByAssociatedKeys", held, keys)
+    return node(offset, .bind(variable: "@list", target, body: sorted))
   }
 
   private mutating func extreme(
