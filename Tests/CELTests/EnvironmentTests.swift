@@ -29,7 +29,8 @@ import Testing
     ("has(self.until) && self.until > timestamp('2029-01-01T00:00:00Z')", "true"), ("self.items.exists(i, i.id == 2 && !has(i.value))", "true"),
     ("self.items.map(i, i.id)", "[1, 2]"), ("self.labels.all(k, v, k == 'app')", "true"), ("'app' in self.labels", "true"),
     ("self.items[1].value", "no such key: value"), ("self.?name.orValue('none')", "'web'"), ("self.items[?5].hasValue()", "false"),
-    ("self.items[5].id", "index out of bounds: 5"), ("self.ratio / 4.0", "0.5"), ("self.tags == ['b', 'a']", "true"), ("self.tags + ['a', 'c']", "['a', 'b', 'c']"),
+    ("self.items[5].id", "index out of bounds: 5"), ("self.ratio / 4.0", "0.5"), ("self.tags == ['b', 'a']", "true"),
+    ("self.tags + ['a', 'c']", "['a', 'b', 'c']"),
     ("(self.ports + [self.items[1]]).size()", "2"), ("self.labels.transformMap(k, v, v + k)", "{'app': 'webapp'}"),
     ("self.replicas + 'x'", "found no matching overload for '_+_' applied to '(int, string)'"), ("type(self) == type(self)", "true"),
     ("self.items[0] == {'id': 1, 'value': 'a'}", "found no matching overload for '_==_' applied to '(item, map(string, dyn))'"),
@@ -41,12 +42,26 @@ import Testing
   }
 
   @Test(arguments: [
-    ("a + x", "ERROR: <input>:1:1: undeclared reference to 'a' (in container '')\n | a + x\n | ^\nERROR: <input>:1:5: undeclared reference to 'x' (in container '')\n | a + x\n | ....^"),
+    (
+      "a + x",
+      "ERROR: <input>:1:1: undeclared reference to 'a' (in container '')\n | a + x\n | ^\n"
+        + "ERROR: <input>:1:5: undeclared reference to 'x' (in container '')\n | a + x\n | ....^"
+    ),
     ("foo(1)", "ERROR: <input>:1:4: undeclared reference to 'foo' (in container '')\n | foo(1)\n | ...^"),
-    ("1 +", "ERROR: <input>:1:4: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}\n | 1 +\n | ...^"),
+    (
+      "1 +",
+      "ERROR: <input>:1:4: Syntax error: mismatched input '<EOF>' expecting "
+        + "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}\n | 1 +\n | ...^"
+    ),
     ("1 &&\n 'x'", "ERROR: <input>:1:3: found no matching overload for '_&&_' applied to '(int, string)'\n | 1 &&\n | ..^"),
-    ("'a'.startsWith(1)", "ERROR: <input>:1:15: found no matching overload for 'startsWith' applied to 'string.(int)'\n | 'a'.startsWith(1)\n | ..............^"),
-    ("1.exists(x, x)", "ERROR: <input>:1:1: expression of type 'int' cannot be range of a comprehension (must be list, map, or dynamic)\n | 1.exists(x, x)\n | ^"),
+    (
+      "'a'.startsWith(1)",
+      "ERROR: <input>:1:15: found no matching overload for 'startsWith' applied to 'string.(int)'\n | 'a'.startsWith(1)\n | ..............^"
+    ),
+    (
+      "1.exists(x, x)",
+      "ERROR: <input>:1:1: expression of type 'int' cannot be range of a comprehension (must be list, map, or dynamic)\n | 1.exists(x, x)\n | ^"
+    ),
     ("has(1)", "ERROR: <input>:1:5: invalid argument to has() macro\n | has(1)\n | ....^"),
     ("[1].all(1, true)", "ERROR: <input>:1:9: argument must be a simple name\n | [1].all(1, true)\n | ........^"),
     ("'日' + 1", "ERROR: <input>:1:5: found no matching overload for '_+_' applied to '(string, int)'\n | '日' + 1\n | .．..^"),
@@ -69,15 +84,15 @@ import Testing
 
   @Test(arguments: [
     ("1", 0), ("x", 1), ("x.y", 2), ("x.y.z", 3), ("has(x.y)", 1), ("x.l[0]", 3), ("1 + 2", 1), ("'aaaaaaaaaa' + 'b'", 2), ("[1, 2]", 10), ("{'a': 1}", 30),
-    ("[1, 2, 3].all(i, i > 0)", 20), ("[1, 2, 3].map(i, i)", 62), ("'abcdefghij'.matches('^a.*j$')", 4), ("true ? 1 : x", 0),
+    ("[1, 2, 3].all(i, i > 0)", 26), ("[1, 2, 3].map(i, i)", 60), ("'abcdefghij'.matches('^a.*j$')", 4), ("true ? 1 : x", 0),
   ] as [(String, UInt64)])
   func chargesAsCelGo(expression: String, cost: UInt64) throws {
     let environment = CELEnvironment(variables: [("x", .dyn)])
     var spent: UInt64 = 0
     let x = CELValue(["y": ["z": 1], "l": [1]] as JSON)
     _ = try environment.compile(expression).evaluate(CELBindings(["x": x]), spent: &spent)
-    // all: 10 for the list; each turn 1 for the accumulator in the condition, its test is free, 1 for the accumulator, 1 for i,
-    // 1 for the comparison; 1 for the result.
+    // all: 10 for the list; each turn 2 for the condition's test of the accumulator, 1 for the accumulator, 1 for i, 1 for the
+    // comparison; 1 for the result. map: 10 for each of two lists; each turn the accumulator, i, a list of one, joining; the result.
     #expect(spent == cost, "\(expression)")
   }
 
@@ -113,11 +128,12 @@ import Testing
 
 /// Input from somebody who means harm: every case must end soon, with an error or an answer.
 @Suite struct HostileTests {
+  /// A tenth of Kubernetes' limit: what is proportional to it takes a tenth of the time.
   private func isQuick(_ expression: String, _ bindings: CELBindings = [:]) -> String {
     let clock = ContinuousClock()
     var result = ""
-    let took = clock.measure { result = evaluate(expression, bindings) }
-    #expect(took < .seconds(20), "\(expression.prefix(60)) took \(took)")
+    let took = clock.measure { result = evaluate(expression, bindings, costLimit: 100_000) }
+    #expect(took < .seconds(60), "\(expression.prefix(60)) took \(took)")
     return result
   }
 
@@ -153,8 +169,8 @@ import Testing
 
   @Test func largeRequestsAreRefused() {
     #expect(isQuick("lists.range(9223372036854775807).size()").contains("cost limit"))
-    #expect(isQuick("[lists.range(100000)].map(x, [x].map(y, y))").isEmpty == false)
-    let long = CELValue.string(String(repeating: "a", count: 1_000_000))
+    #expect(isQuick("[lists.range(10000)].map(x, [x].map(y, y)).size()") == "1")
+    let long = CELValue.string(String(repeating: "a", count: 100_000))
     #expect(isQuick("s.replace('', s)", ["s": long]).contains("cost limit"))
     #expect(isQuick("s.matches('^(a+)+$')", ["s": long]) == "true")
     #expect(isQuick("s.matches('(a?){500}b')", ["s": long]).contains("cost limit"))
@@ -162,7 +178,9 @@ import Testing
   }
 
   @Test func nothingCrashes() {
-    let pieces = ["1", "-", "'", "\"", "[", "]", "{", "}", "(", ")", ".", "?", ":", "x", "in", "b'", "r\"", "\\", "\n", "0x", "1u", "e", "é", "`", "&&", "|", "\u{0}"]
+    let pieces = [
+      "1", "-", "'", "\"", "[", "]", "{", "}", "(", ")", ".", "?", ":", "x", "in", "b'", "r\"", "\\", "\n", "0x", "1u", "e", "é", "`", "&&", "|", "\u{0}",
+    ]
     var generator = SystemRandomNumberGenerator()
     for _ in 0..<20_000 {
       let text = (0..<Int.random(in: 1...12, using: &generator)).map { _ in pieces.randomElement(using: &generator)! }.joined()

@@ -31,7 +31,8 @@ import Testing
     ("cidr('10.0.0.0/8').containsCIDR('10.1.0.0/16')", "true"), ("isCIDR('10.0.0.0/33')", "false"), ("string(ip('1:0:0:2::3'))", "'1:0:0:2::3'"),
     ("base64.encode(b'hi')", "'aGk='"), ("base64.decode('aGk')", "b'hi'"), ("base64.decode('!')", "illegal base64 data"),
     ("jsonpatch.escapeKey('a/b~c')", "'a~1b~0c'"), ("strings.quote('a\"b')", "'\"a\\\"b\"'"),
-    ("timestamp('2024-07-01T12:00:00Z').getHours('+05:30')", "17"), ("timestamp('2024-07-01T12:00:00Z').getHours('Nowhere/City')", "unknown time zone Nowhere/City"),
+    ("timestamp('2024-07-01T12:00:00Z').getHours('+05:30')", "17"),
+    ("timestamp('2024-07-01T12:00:00Z').getHours('Nowhere/City')", "unknown time zone Nowhere/City"),
     ("timestamp('2024-07-01T12:00:00Z').getHours('../../etc/passwd')", "unknown time zone ../../etc/passwd"),
   ])
   func text(expression: String, expected: String) { #expect(evaluate(expression) == expected, "\(expression)") }

@@ -6,6 +6,8 @@ package struct CELEnvironment: Sendable {
   package let container: String
   /// Whether items of a list literal, or values of a map literal, must be of one type, as in Kubernetes.
   package let needsHomogeneousLiterals: Bool
+  /// Whether `cel.block` is a macro, which only optimizers write.
+  package let allowsBlocks: Bool
   /// Reads a file of the time zone database by its IANA name; nil where there is none. Fixed offsets need none.
   package let timeZoneFile: @Sendable (String) -> [UInt8]?
 
@@ -15,12 +17,13 @@ package struct CELEnvironment: Sendable {
   package init(
     variables: [(name: String, type: CELType)] = [], types: any CELTypeProvider = CELNoTypes(),
     libraries: [CELLibrary] = CELLibrary.kubernetes, container: String = "", needsHomogeneousLiterals: Bool = true,
-    timeZoneFile: @escaping @Sendable (String) -> [UInt8]? = { _ in nil }
+    allowsBlocks: Bool = false, timeZoneFile: @escaping @Sendable (String) -> [UInt8]? = { _ in nil }
   ) {
     self.variables = Dictionary(variables.map { ($0.name, $0.type) }, uniquingKeysWith: { $1 })
     self.types = types
     self.container = container
     self.needsHomogeneousLiterals = needsHomogeneousLiterals
+    self.allowsBlocks = allowsBlocks
     self.timeZoneFile = timeZoneFile
     for library in libraries {
       for overload in library.overloads { functions[overload.function, default: []].append(overload) }
@@ -38,7 +41,7 @@ package struct CELEnvironment: Sendable {
   /// Parses, checks and prepares an expression.
   package func compile(_ text: String) throws(CELIssues) -> CELProgram {
     let source = CELSource(text)
-    let expression = try CELParser.parse(source)
+    let expression = try CELParser.parse(source, allowsBlocks: allowsBlocks)
     var checker = CELChecker(environment: self)
     let type = checker.check(expression)
     guard checker.issues.isEmpty else { throw CELIssues(checker.issues, source) }
@@ -48,7 +51,7 @@ package struct CELEnvironment: Sendable {
   /// Parses and prepares an expression without a look at its types; mistakes show when it is evaluated.
   package func compileUnchecked(_ text: String) throws(CELIssues) -> CELProgram {
     let source = CELSource(text)
-    let expression = try CELParser.parse(source)
+    let expression = try CELParser.parse(source, allowsBlocks: allowsBlocks)
     return CELProgram(environment: self, expression: expression, resultType: .dyn, checked: nil, source: source)
   }
 

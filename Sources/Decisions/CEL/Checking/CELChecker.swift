@@ -19,7 +19,8 @@ struct CELChecker {
 
   /// The type of the whole expression.
   mutating func check(_ expression: CELExpression) -> CELType {
-    let type = substitution.apply(visit(expression), freeAsDyn: true)
+    let visited = visit(expression)
+    let type = substitution.apply(visited, freeAsDyn: true)
     for (id, type) in result.types { result.types[id] = substitution.apply(type, freeAsDyn: true) }
     issues.sort { $0.offset < $1.offset }
     return type
@@ -237,7 +238,8 @@ struct CELChecker {
   // MARK: Loops
 
   private mutating func fold(_ loop: CELExpression.Comprehension) -> CELType {
-    let range = substitution.apply(visit(loop.range))
+    let visited = visit(loop.range)
+    let range = substitution.apply(visited)
     let initial = visit(loop.initial)
     var first = CELType.error
     var second = CELType.error

@@ -132,6 +132,26 @@ package enum CELFieldName {
     "loop", "package", "namespace", "return", "var", "void", "while",
   ]
 
+  /// The field's name for a name in expressions.
+  static func unescape(_ name: String) -> String {
+    guard name.utf8.count > 4, name.contains("__") else { return name }
+    if name.hasPrefix("__"), name.hasSuffix("__"), reserved.contains(String(name.dropFirst(2).dropLast(2))) {
+      return String(name.dropFirst(2).dropLast(2))
+    }
+    var result = ""
+    var rest = Substring(name)
+    let words = [("__underscores__", "__"), ("__dot__", "."), ("__dash__", "-"), ("__slash__", "/")]
+    while !rest.isEmpty {
+      if let (word, meaning) = words.first(where: { rest.hasPrefix($0.0) }) {
+        result += meaning
+        rest = rest.dropFirst(word.count)
+      } else {
+        result.append(rest.removeFirst())
+      }
+    }
+    return result
+  }
+
   /// The name in expressions; nil where the field cannot be reached (it starts with a digit or has other characters).
   package static func escape(_ name: String) -> String? {
     if reserved.contains(name) { return "__\(name)__" }

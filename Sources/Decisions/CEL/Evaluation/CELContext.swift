@@ -42,11 +42,11 @@ package final class CELContext {
 
   /// Searches with a pattern and charges for the work beyond the flat price, which knows nothing of how a pattern branches.
   func searching<T>(
-    _ pattern: String, _ search: (LinearRegex, inout Int) throws(LinearRegex.Exhausted) -> T
+    _ pattern: String, flatPrice: UInt64, _ search: (LinearRegex, inout Int) throws(LinearRegex.Exhausted) -> T
   ) throws(CELError) -> T {
-    let stepsPerCost = 1000
+    let stepsPerCost = 100
     let regex = try self.regex(pattern)
-    let rest = costLimit > cost ? costLimit - cost : 0
+    let rest = (costLimit > cost ? costLimit - cost : 0) + flatPrice
     let allowed = min(LinearRegex.stepsMax, Int(min(rest, UInt64(LinearRegex.stepsMax))) * stepsPerCost)
     var steps = allowed
     let result: T
@@ -55,7 +55,8 @@ package final class CELContext {
     } catch {
       throw .costLimit
     }
-    try charge(UInt64(max(0, allowed - steps) / stepsPerCost))
+    let price = UInt64(max(0, allowed - steps) / stepsPerCost)
+    if price > flatPrice { try charge(price - flatPrice) }
     return result
   }
 
@@ -70,7 +71,7 @@ package final class CELContext {
 
   /// Compares and charges for what was looked at beyond the flat price, so that values that share parts cannot hang us.
   func areEqual(_ a: CELValue, _ b: CELValue) throws(CELError) -> Bool {
-    let visitsPerCost = 100
+    let visitsPerCost = 20
     let rest = costLimit > cost ? costLimit - cost : 0
     var equality = CELEquality(visitsMax: Int(min(rest, UInt64(Int.max / visitsPerCost))) * visitsPerCost)
     let result = equality.areEqual(a, b)
@@ -90,6 +91,7 @@ package final class CELContext {
   /// cel-go's costs of what is no call.
   private enum Cost {
     static let attribute: UInt64 = 1
+    static let call: UInt64 = 1
     static let list: UInt64 = 10
     static let map: UInt64 = 30
     static let structure: UInt64 = 40
@@ -121,7 +123,9 @@ package final class CELContext {
     case .conditional(let condition, let yes, let no):
       guard case .bool(let value) = try evaluate(condition) else { throw .noSuchOverload }
       return try evaluate(value ? yes : no)
-    case .notStrictlyFalse(let operand): return .bool(try !isFalse(operand))
+    case .notStrictlyFalse(let operand):
+      try charge(Cost.call)
+      return .bool(try !isFalse(operand))
     case .call(_, let overloads, let operands): return try call(overloads, operands)
     case .list(let items, let optional): return try list(items, optional)
     case .map(let entries): return try map(entries)

@@ -130,7 +130,9 @@ extension CELLibrary {
       ("errored", .bool, { .bool($0.error != nil) }), ("error", .string, { .string($0.error ?? "") }),
     ]
     for (name, type, answer) in answers {
-      library.member(name, "decision_\(name)", [decision], type) { a, _ throws(CELError) in answer(try a.opaque(0, Decision.self).decision) }
+      library.member(name, "decision_\(name)", [decision], type) { a, _ throws(CELError) in
+        answer(try a.opaque(0, Decision.self).decision)
+      }
     }
     return library
   }()

@@ -27,14 +27,22 @@ struct CELNamedFormat: CELOpaque {
   private static let subdomain = "\(label)(\\.\(label))*"
   private static let label1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
   private static let qualified = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+  private static let ends = "and must start and end with an alphanumeric character"
   private static let labelMessage =
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '\(label)')"
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', \(ends) "
+    + "(e.g. 'my-name',  or '123-abc', regex used for validation is '\(label)')"
   private static let subdomainMessage =
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '\(subdomain)')"
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \(ends) "
+    + "(e.g. 'example.com', regex used for validation is '\(subdomain)')"
   private static let label1035Message =
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '\(label1035)')"
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
+    + "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '\(label1035)')"
   private static let nameMessage =
-    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '\(qualified)')"
+    "must consist of alphanumeric characters, '-', '_' or '.', \(ends) "
+    + "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '\(qualified)')"
+  private static let valueMessage =
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', \(ends) "
+    + "(e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(\(qualified))?')"
 
   static let all: [CELNamedFormat] = [
     pattern("dns1123Label", label, max: 63, labelMessage),
@@ -43,10 +51,7 @@ struct CELNamedFormat: CELOpaque {
     pattern("dns1123LabelPrefix", label, max: 63, labelMessage, trimsDash: true),
     pattern("dns1123SubdomainPrefix", subdomain, max: 253, subdomainMessage, trimsDash: true),
     pattern("dns1035LabelPrefix", label1035, max: 63, label1035Message, trimsDash: true),
-    pattern(
-      "labelValue", "(\(qualified))?", max: 63,
-      "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(\(qualified))?')"
-    ),
+    pattern("labelValue", "(\(qualified))?", max: 63, valueMessage),
     CELNamedFormat(name: "qualifiedName", problems: qualifiedName),
     CELNamedFormat(name: "uri") { CELURL($0) == nil ? ["invalid URI for request"] : [] },
     pattern(

@@ -62,7 +62,7 @@ struct CELQuantity: CELOpaque, Comparable {
     case "Pi": return .binary(50)
     case "Ei": return .binary(60)
     default:
-      guard suffix.hasPrefix("e") || suffix.hasPrefix("E"), let exponent = Int(suffix.dropFirst()), abs(exponent) <= 1000
+      guard suffix.hasPrefix("e") || suffix.hasPrefix("E"), let exponent = Int(suffix.dropFirst()), exponent.magnitude <= 1000
       else { return nil }
       return .decimal(exponent)
     }

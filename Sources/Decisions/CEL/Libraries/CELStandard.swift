@@ -169,7 +169,10 @@ extension CELLibrary {
     let matches: CELOverload.Body = { a, context throws(CELError) in
       let text = try a.string(0)
       return .bool(
-        try context.searching(try a.string(1)) { regex, steps throws(LinearRegex.Exhausted) in try regex.search(text, steps: &steps) })
+        try context.searching(try a.string(1), flatPrice: CELCallCost.regex.actual(a, .null)) {
+          regex, steps throws(LinearRegex.Exhausted) in
+          try regex.search(text, steps: &steps)
+        })
     }
     function("matches", "matches", [.string, .string], .bool, cost: .regex, matches)
     member("matches", "matches_string", [.string, .string], .bool, cost: .regex, matches)

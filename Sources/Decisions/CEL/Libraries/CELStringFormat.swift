@@ -79,7 +79,7 @@ enum CELStringFormat {
 
     private mutating func string(_ value: CELValue) throws(CELError) {
       switch value {
-      case .double(let number): try append(CELFormat.special(number) ?? CELFormat.double(number))
+      case .double(let number): try append(CELFormat.decimal(number))
       case .list(let list):
         try append("[")
         for i in 0..<list.count {
@@ -103,8 +103,8 @@ enum CELStringFormat {
         }
         try append("}")
       case .object, .optional, .opaque:
-        throw CELError(
-          "error during formatting: string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps, was given \(value.runtimeType.runtimeName)")
+        let allowed = "strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps"
+        throw CELError("error during formatting: string clause can only be used on \(allowed), was given \(value.runtimeType.runtimeName)")
       default: try append(CELFormat.plain(value))
       }
     }

@@ -135,11 +135,18 @@ enum CELFormat {
     if value.isInfinite { return value < 0 ? "-Inf" : "+Inf" }
     let (mantissa, exponent) = digits(value)
     let sign = value.sign == .minus ? "-" : ""
-    if exponent < -4 || exponent >= 21 {
+    if exponent < -4 || exponent >= 6 {
       let fraction = mantissa.count > 1 ? "." + String(decoding: mantissa[1...], as: UTF8.self) : ""
       return "\(sign)\(Character(Unicode.Scalar(mantissa[0])))\(fraction)e\(exponentText(exponent))"
     }
     return sign + fixed(mantissa, exponent)
+  }
+
+  /// The shortest digits without an exponent, as `'%s'` has them.
+  static func decimal(_ value: Double) -> String {
+    if let special = special(value) { return special }
+    let (mantissa, exponent) = digits(value)
+    return (value.sign == .minus ? "-" : "") + fixed(mantissa, exponent)
   }
 
   static func exponentText(_ exponent: Int) -> String {

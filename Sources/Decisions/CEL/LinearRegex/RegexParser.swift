@@ -255,14 +255,12 @@ struct RegexParser {
     switch letter {
     case "d", "D": ranges = [0x30...0x39]
     case "s", "S": ranges = [9...10, 12...13, 32...32]
-    case "w", "W": ranges = Self.wordRanges
+    case "w", "W": ranges = RegexRanges.word
     default: return nil
     }
     at += 2
     return (ranges, "DSW".unicodeScalars.contains(letter))
   }
-
-  static let wordRanges: [ClosedRange<UInt32>] = [0x30...0x39, 0x41...0x5A, 0x5F...0x5F, 0x61...0x7A]
 
   private mutating func property() throws(LinearRegexError) -> (RegexProperty, Bool)? {
     guard peek() == "\\", let letter = peek(1), letter == "p" || letter == "P" else { return nil }
@@ -329,13 +327,6 @@ struct RegexParser {
 
   // MARK: Sets
 
-  private static let posix: [String: [ClosedRange<UInt32>]] = [
-    "alnum": [0x30...0x39, 0x41...0x5A, 0x61...0x7A], "alpha": [0x41...0x5A, 0x61...0x7A], "ascii": [0...0x7F],
-    "blank": [9...9, 32...32], "cntrl": [0...0x1F, 0x7F...0x7F], "digit": [0x30...0x39], "graph": [0x21...0x7E],
-    "lower": [0x61...0x7A], "print": [0x20...0x7E], "punct": [0x21...0x2F, 0x3A...0x40, 0x5B...0x60, 0x7B...0x7E],
-    "space": [9...13, 32...32], "upper": [0x41...0x5A], "word": wordRanges, "xdigit": [0x30...0x39, 0x41...0x46, 0x61...0x66],
-  ]
-
   private mutating func set() throws(LinearRegexError) -> RegexSet {
     let start = at
     at += 1
@@ -347,12 +338,12 @@ struct RegexParser {
       isFirst = false
       if next == "[", peek(1) == ":" {
         if let (found, isOpposite) = try posixClass() {
-          if isOpposite { ranges += Self.complement(found) } else { ranges += found }
+          if isOpposite { ranges += RegexRanges.complement(found) } else { ranges += found }
           continue
         }
       }
       if let (found, isOpposite) = perlClass() {
-        ranges += isOpposite ? Self.complement(found) : found
+        ranges += isOpposite ? RegexRanges.complement(found) : found
         continue
       }
       if let found = try property() {
@@ -373,17 +364,6 @@ struct RegexParser {
     return RegexSet(ranges: ranges, properties: properties, isNegated: isNegated, ignoresCase: flags.ignoresCase)
   }
 
-  private static func complement(_ ranges: [ClosedRange<UInt32>]) -> [ClosedRange<UInt32>] {
-    var result: [ClosedRange<UInt32>] = []
-    var next: UInt32 = 0
-    for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {
-      if range.lowerBound > next { result.append(next...(range.lowerBound - 1)) }
-      next = range.upperBound + 1
-    }
-    if next <= 0x10FFFF { result.append(next...0x10FFFF) }
-    return result
-  }
-
   private mutating func posixClass() throws(LinearRegexError) -> ([ClosedRange<UInt32>], Bool)? {
     var end = at + 2
     while end + 1 < scalars.count, !(scalars[end] == ":" && scalars[end + 1] == "]") { end += 1 }
@@ -391,7 +371,7 @@ struct RegexParser {
     var name = text(at + 2, end)
     let isOpposite = name.hasPrefix("^")
     if isOpposite { name.removeFirst() }
-    guard let ranges = Self.posix[name] else { throw error("invalid character class range", text(at, end + 2)) }
+    guard let ranges = RegexRanges.posix[name] else { throw error("invalid character class range", text(at, end + 2)) }
     at = end + 2
     return (ranges, isOpposite)
   }

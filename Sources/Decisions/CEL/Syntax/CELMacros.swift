@@ -16,6 +16,7 @@ extension CELParser {
         let variable = try variableName(arguments[0])
         return node(offset, .bind(variable: variable, arguments[1], body: arguments[2]))
       }
+      if namespace == "cel", allowsBlocks, let expanded = try block(name, arguments, offset) { return expanded }
       if namespace == "math", name == "greatest" || name == "least" {
         return try extreme(name, arguments, offset)
       }
@@ -155,6 +156,27 @@ extension CELParser {
     let keys = try collect(held, [arguments[0]], filter: nil, arguments[1], offset)
     let sorted = call(offset, "@sortByAssociatedKeys", held, keys)
     return node(offset, .bind(variable: "@list", target, body: sorted))
+  }
+
+  /// `cel.block([a, b], body)`: names for values that `cel.index(0)`, `cel.index(1)` stand for.
+  private mutating func block(
+    _ name: String, _ arguments: [CELExpression], _ offset: Int
+  ) throws(CELSyntaxError) -> CELExpression? {
+    var numbers: [Int64] = []
+    for argument in arguments { if case .literal(.int(let number)) = argument.kind { numbers.append(number) } }
+    switch (name, arguments.count) {
+    case ("block", 2):
+      guard case .list(let items, _) = arguments[0].kind else {
+        throw CELSyntaxError(offset: offset, message: "cel.block requires the first arg to be a list literal")
+      }
+      return items.enumerated().reversed().reduce(arguments[1]) { body, item in
+        node(offset, .bind(variable: "@index\(item.offset)", item.element, body: body))
+      }
+    case ("index", 1) where numbers.count == 1: return node(offset, .identifier("@index\(numbers[0])"))
+    case ("iterVar", 2) where numbers.count == 2: return node(offset, .identifier("@it:\(numbers[0]):\(numbers[1])"))
+    case ("accuVar", 2) where numbers.count == 2: return node(offset, .identifier("@ac:\(numbers[0]):\(numbers[1])"))
+    default: return nil
+    }
   }
 
   private mutating func extreme(

@@ -12,8 +12,10 @@ struct CELParser {
   private var at = 0
   private var depth = 0
   private var lastID = 0
+  /// Whether `cel.block` and its like are macros: the form in which optimizers write expressions down.
+  private(set) var allowsBlocks = false
 
-  static func parse(_ source: CELSource) throws(CELIssues) -> CELExpression {
+  static func parse(_ source: CELSource, allowsBlocks: Bool = false) throws(CELIssues) -> CELExpression {
     guard source.scalars.count <= CELParserLimits.codePointsMax else {
       let message =
         "expression code point size exceeds limit: size: \(source.scalars.count), limit \(CELParserLimits.codePointsMax)"
@@ -21,6 +23,7 @@ struct CELParser {
     }
     do throws(CELSyntaxError) {
       var parser = CELParser(tokens: try CELLexer.tokens(source))
+      parser.allowsBlocks = allowsBlocks
       let expression = try parser.expression()
       guard parser.token.kind == .end else { throw parser.unexpected(parser.followers) }
       return expression

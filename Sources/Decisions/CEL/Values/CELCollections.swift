@@ -237,7 +237,7 @@ package struct CELObject: Sendable {
 
   func has(_ name: String) -> Bool {
     switch storage {
-    case .json(let object, let types): object.contains(types.field(name, of: typeName)?.key ?? name)
+    case .json(let object, let types): object.contains(types.field(name, of: typeName)?.key ?? CELFieldName.unescape(name))
     case .fields(let fields, _): fields.contains { $0.name == name }
     }
   }
@@ -247,7 +247,7 @@ package struct CELObject: Sendable {
     switch storage {
     case .json(let object, let types):
       let field = types.field(name, of: typeName)
-      return object[field?.key ?? name].map {
+      return object[field?.key ?? CELFieldName.unescape(name)].map {
         CELSchema(type: field?.type ?? .dyn, types: types).value($0, kind: field?.listKind ?? .atomic)
       }
     case .fields(let fields, _):

@@ -53,8 +53,18 @@ extension CELValue {
     self = CELSchema(type: type, types: types).value(json, kind: listKind)
   }
 
+  /// Values in a JSON document made from one value, at most: lists can share parts, and a document cannot.
+  package static let jsonValuesMax = 1_000_000
+
   /// The value as JSON; throws for values that have no such form (types, opaque values, NaN).
   package func json() throws(CELError) -> JSON {
+    var left = Self.jsonValuesMax
+    return try json(&left)
+  }
+
+  fileprivate func json(_ left: inout Int) throws(CELError) -> JSON {
+    left -= 1
+    guard left >= 0 else { throw CELError("value has more than \(Self.jsonValuesMax) parts") }
     switch self {
     case .null: return .null
     case .bool(let value): return .bool(value)
@@ -69,8 +79,9 @@ extension CELValue {
     case .duration(let value): return .string(value.text)
     case .list(let list):
       if case .json(let items, _) = list.storage { return .array(items) }
+      guard list.count <= left else { throw CELError("value has more than \(Self.jsonValuesMax) parts") }
       var items: [JSON] = []
-      for item in list.values { items.append(try item.json()) }
+      for item in list.values { items.append(try item.json(&left)) }
       return .array(items)
     case .map(let map):
       var object = JSONObject()
@@ -78,11 +89,11 @@ extension CELValue {
         guard case .string(let name) = key, let value = map[key] else {
           throw CELError("unsupported JSON key type: \(key.runtimeType.runtimeName)")
         }
-        object[name] = try value.json()
+        object[name] = try value.json(&left)
       }
       return .object(object)
-    case .object(let value): return try value.json()
-    case .optional(let value?): return try value.json()
+    case .object(let value): return try value.json(&left)
+    case .optional(let value?): return try value.json(&left)
     case .optional(nil): return .null
     case .type, .opaque: throw CELError("unsupported JSON type: \(runtimeType.runtimeName)")
     }
@@ -90,12 +101,14 @@ extension CELValue {
 }
 
 extension CELObject {
-  package func json() throws(CELError) -> JSON {
+  package func json() throws(CELError) -> JSON { try CELValue.object(self).json() }
+
+  fileprivate func json(_ left: inout Int) throws(CELError) -> JSON {
     switch storage {
     case .json(let object, _): return .object(object)
     case .fields(let fields, let types):
       var object = JSONObject()
-      for (name, value) in fields { object[types.field(name, of: typeName)?.key ?? name] = try value.json() }
+      for (name, value) in fields { object[types.field(name, of: typeName)?.key ?? name] = try value.json(&left) }
       return .object(object)
     }
   }

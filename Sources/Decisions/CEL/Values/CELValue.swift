@@ -120,7 +120,8 @@ extension CELValue: Equatable {
     var reversed: Order { self == .less ? .greater : self == .greater ? .less : self }
   }
 
-  /// The order of two numbers, whatever their types; nil where one is no number.
+  /// The order of two numbers, whatever their types; nil where one is no number. Integers compare with doubles as doubles, as
+  /// the specification has it: 2^63 - 1 equals 2^63 then.
   func compareNumber(with other: CELValue) -> Order? {
     switch (self, other) {
     case (.int(let x), .int(let y)): Order(x, y)
@@ -128,21 +129,11 @@ extension CELValue: Equatable {
     case (.double(let x), .double(let y)): Order(x, y)
     case (.int(let x), .uint(let y)): x < 0 ? .less : Order(UInt64(x), y)
     case (.uint, .int): other.compareNumber(with: self)?.reversed
-    case (.double(let x), .int(let y)): Self.compare(x, Int128(y))
-    case (.double(let x), .uint(let y)): Self.compare(x, Int128(y))
+    case (.double(let x), .int(let y)): Order(x, Double(y))
+    case (.double(let x), .uint(let y)): Order(x, Double(y))
     case (.int, .double), (.uint, .double): other.compareNumber(with: self)?.reversed
     default: nil
     }
-  }
-
-  /// Exact, where a conversion to double would round.
-  private static func compare(_ x: Double, _ y: Int128) -> Order {
-    if x.isNaN { return .unordered }
-    if x >= 0x1p65 { return .greater }
-    if x <= -0x1p65 { return .less }
-    let whole = x.rounded(.down)
-    let order = Order(Int128(whole), y)
-    return order == .equal && x > whole ? .greater : order
   }
 
   /// The order that `<` tells; nil where the types have none.
