@@ -58,6 +58,7 @@ let decisions: [Target] = [
   room("Decisions", "PodLifecycle", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Scheduling", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "APIMachinery", ["KubernetesAPI", "JSONCodec"]),
+  room("Decisions", "Admission", ["KubernetesAPI", "JSONCodec"]),
 ]
 
 let kernel: [Target] = [
@@ -86,7 +87,7 @@ let node: [Target] = [
 
 let controlPlane: [Target] = [
   room("ControlPlane", "APIServer", [
-    "KubernetesAPI", "JSONCodec", "APIMachinery", "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams", "CZlib",
+    "KubernetesAPI", "JSONCodec", "APIMachinery", "Admission", "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams", "CZlib",
     nioCore, nioPosix, nioHTTP1, nioSSL, nioHTTP2, httpClient, x509, crypto, yams, log, systemPackage,
   ]),
   room("ControlPlane", "Scheduler", ["KubernetesAPI", "JSONCodec", "Scheduling", "KubernetesClient", log]),
@@ -110,7 +111,10 @@ let roomTests: [Target] = [
   tests("CELTests", ["CEL", "JSONCodec"]),
   tests("SchedulingTests", ["Scheduling", "KubernetesAPI", "JSONCodec"]),
   tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"]),
-  tests("APIServerTests", ["APIServer", "APIMachinery", "KubernetesAPI", "JSONCodec", "RevisionStore", systemPackage]),
+  tests("AdmissionTests", ["Admission", "KubernetesAPI", "JSONCodec", yams]),
+  tests(
+    "APIServerTests",
+    ["APIServer", "APIMachinery", "KubernetesAPI", "KubernetesClient", "HTTPServing", "JSONCodec", "RevisionStore", systemPackage, httpClient, nioCore, nioPosix, nioHTTP1, log]),
   tests("RevisionStoreTests", ["RevisionStore"]),
   tests("NFTablesTests", ["NFTables"]),
   tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),

@@ -42,24 +42,6 @@ import Testing
   }
 }
 
-@Suite struct NegotiationTests {
-  @Test func accept() {
-    #expect(Rendering.negotiate("") == .object)
-    #expect(Rendering.negotiate("application/vnd.kubernetes.protobuf,application/json") == .object)
-    #expect(
-      Rendering.negotiate("application/json;as=Table;v=v1;g=meta.k8s.io,application/json") == .table(version: .v1, include: .metadata))
-    #expect(Rendering.negotiate("application/json;as=Table;v=v9;g=meta.k8s.io,application/json") == .object)
-    #expect(Rendering.negotiate("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1") == .partial(version: .v1))
-    #expect(Rendering.negotiate("text/html") == nil)
-  }
-
-  @Test func aggregatedDiscovery() {
-    let asked = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
-    #expect(AggregatedForm.negotiate(asked)?.version == .v2)
-    #expect(AggregatedForm.negotiate("application/json") == nil)
-  }
-}
-
 @Suite struct AddressRangeTests {
   @Test func ranges() {
     let range = IPv4Range("10.96.0.0/16")!

@@ -36,7 +36,8 @@ struct APICall: Sendable {
   var path: [String]
   var query: [(name: String, value: String)]
   var contentType = "application/json"
-  var accept = "application/json"
+  /// How the answer is shown and written; nil where the caller takes nothing that there is.
+  var answerForm: AnswerForm? = AnswerForm()
   var userAgent = ""
   var body = Body.none
   /// The HTTP request it came in, for upgrades; nil for calls in this process.

@@ -24,7 +24,9 @@ extension APIServer {
       let path = request.path.split(separator: "/").map(String.init)
       if let document = try documents(path, request, user) { return document }
       guard let resourceRequest = ResourceRequest(path: path, registry: registry) else { throw APIFailure.noSuchPath }
-      let call = Self.call(request, user, path)
+      var call = Self.call(request, user, path)
+      call.answerForm = AnswerForm.negotiate(
+        request.headers[canonicalForm: "accept"].joined(separator: ","), hasMessages: true, include: call.parameter("includeObject"))
       return try await response(perform(call, resourceRequest, &warnings), call, warnings)
     } catch {
       return Self.response(failure(error), request, warnings)
@@ -55,10 +57,17 @@ extension APIServer {
     }
   }
 
+  /// What the HTTP server refuses by itself, as a Status.
+  package static func refusal(_ status: HTTPResponseStatus, _ message: String) -> ServedResponse {
+    let reasons = [400: "BadRequest", 408: "Timeout", 413: "RequestEntityTooLarge", 429: "TooManyRequests", 503: "ServiceUnavailable"]
+    let failure = APIFailure(Int(status.code), reasons[Int(status.code)] ?? "Unknown", message)
+    return ServedResponse(
+      status: status, headers: ["Content-Type": Encoding.json.rawValue], body: .bytes(ByteBuffer(bytes: failure.status.serialized())))
+  }
+
   private static func call(_ request: ServedRequest, _ user: UserInfo, _ path: [String]) -> APICall {
     var call = APICall(user: user, method: request.method.rawValue, path: path, query: request.query.map { (name: $0.0, value: $0.1) })
     call.contentType = request.headers.first(name: "content-type") ?? "application/json"
-    call.accept = request.headers[canonicalForm: "accept"].joined(separator: ",")
     call.userAgent = request.headers.first(name: "user-agent") ?? ""
     call.body = request.body.readableBytes == 0 ? .none : .bytes(Array(request.body.readableBytesView))
     call.served = request
@@ -88,24 +97,22 @@ extension APIServer {
     case .text(let text, let status, let type):
       return ServedResponse(
         status: HTTPResponseStatus(statusCode: status), headers: Self.headers(type, warnings), body: .bytes(ByteBuffer(string: text)))
-    case .document(let bytes): return Self.bytes(bytes, 200, call, warnings)
+    case .document(let bytes): return Self.bytes(bytes, Encoding.json.rawValue, 200, call, warnings)
     case .object(let object, let status):
-      guard let rendering = Rendering.negotiate(call.accept)?.including(call.parameter("includeObject")) else {
-        throw APIFailure.notAcceptable
-      }
+      let form = call.answerForm ?? AnswerForm()
       var shown = object
       let isPlain = ["Status", "Table", "PartialObjectMetadataList", "Scale", "TokenRequest"].contains(object["kind"].string ?? "")
-      if rendering != .object, !isPlain, let request = ResourceRequest(path: call.path, registry: registry) {
-        shown = rendering.render(object, request.resource, isFirst: true, isBookmark: false)
+      if form.rendering != .object, !isPlain, let request = ResourceRequest(path: call.path, registry: registry) {
+        shown = form.rendering.render(object, request.resource, isFirst: true, isBookmark: false)
       }
-      if call.flag("pretty") { return Self.bytes(Array((shown.prettyText() + "\n").utf8), status, call, warnings) }
-      return Self.bytes(shown.serialized(), status, call, warnings)
+      let (type, bytes) = try form.encoding.encode(shown, registry, isPretty: call.flag("pretty"))
+      return Self.bytes(bytes, type, status, call, warnings)
     case .watch(let watch): return stream(watch, call, warnings)
     }
   }
 
-  private static func bytes(_ bytes: [UInt8], _ status: Int, _ call: APICall, _ warnings: Warnings) -> ServedResponse {
-    var headers = headers("application/json", warnings)
+  private static func bytes(_ bytes: [UInt8], _ type: String, _ status: Int, _ call: APICall, _ warnings: Warnings) -> ServedResponse {
+    var headers = headers(type, warnings)
     var body = bytes
     if bytes.count > Gzip.bytesMin, call.served?.headers[canonicalForm: "accept-encoding"].contains("gzip") == true,
       let packed = Gzip.compress(bytes)
@@ -117,12 +124,10 @@ extension APIServer {
     return ServedResponse(status: HTTPResponseStatus(statusCode: status), headers: headers, body: .bytes(ByteBuffer(bytes: body)))
   }
 
-  /// A watch as a body that goes on: one line of JSON for each event.
+  /// A watch as a body that goes on: a line of JSON or a frame of protobuf for each event.
   private func stream(_ watch: WatchRequest, _ call: APICall, _ warnings: Warnings) -> ServedResponse {
-    let accept = call.accept.split(separator: ",").first.map(String.init) ?? "application/json"
-    let type = watch.rendering == .object ? "application/json" : accept
     return ServedResponse(
-      status: .ok, headers: Self.headers(type, warnings),
+      status: .ok, headers: Self.headers(watch.form.streamType, warnings),
       body: .stream { writer in
         let first = FirstFlag()
         do {
@@ -136,8 +141,9 @@ extension APIServer {
         } catch {
           // A slow reader's stream just ends: it goes on from the last version that it saw.
           if let store = error as? RevisionStoreError, case .slowWatcher = store.code { return }
-          let line: JSON = ["type": "ERROR", "object": self.failure(error).status]
-          try await writer.write(ByteBuffer(bytes: line.serialized() + [0x0A]))
+          var out: [UInt8] = []
+          try self.resources.write(kind: .error, self.failure(error).status, isJSON: watch.form.encoding != .protobuf, to: &out)
+          try await writer.write(ByteBuffer(bytes: out))
         }
       })
   }

@@ -12,11 +12,13 @@ extension APIServer {
     guard subresource == "proxy" || info.verbs.contains(Self.verb(call, request)) || (subresource == "log" && call.method == "GET") else {
       throw APIFailure.methodNotAllowed("")
     }
+    if ["exec", "attach", "portforward", "proxy"].contains(subresource) { try await admitConnection(call, request, subresource) }
     switch (request.resource.plural, subresource) {
     case ("pods", "binding"): return try await bind(call, request)
     case ("pods", "eviction"): return try await evict(call, request)
     case ("pods", "log"), ("pods", "exec"), ("pods", "attach"), ("pods", "portforward"):
       return try await NodeProxy(server: self).perform(call, request, subresource)
+    case (_, "proxy"): return try await ProxyCalls(server: self).perform(call, request)
     case ("serviceaccounts", "token"): return try await token(call, request)
     case (_, "scale"): return try await scale(call, request, &warnings)
     case (_, "status"), ("namespaces", "finalize"), ("pods", "ephemeralcontainers"), ("pods", "resize"), (_, "approval"):
@@ -34,6 +36,20 @@ extension APIServer {
     case "PUT": return try await updated(call, request, &warnings, subresource: subresource)
     default: return try await patched(call, request, &warnings, subresource: subresource)
     }
+  }
+
+  /// Admission sees who connects to what, with the options as an object.
+  private func admitConnection(_ call: APICall, _ request: ResourceRequest, _ subresource: String) async throws {
+    let kinds = ["exec": "PodExecOptions", "attach": "PodAttachOptions", "portforward": "PodPortForwardOptions"]
+    let owner = ["services": "ServiceProxyOptions", "nodes": "NodeProxyOptions"][request.resource.plural] ?? "PodProxyOptions"
+    var options: JSON = ["kind": .string(kinds[subresource] ?? owner), "apiVersion": "v1"]
+    for name in ["stdin", "stdout", "stderr", "tty"] where call.parameter(name) != nil { options[name] = .bool(call.flag(name)) }
+    options["container"] = JSON(call.parameter("container"))
+    if subresource == "exec" { options["command"] = JSON(call.parameters("command")) }
+    if subresource == "proxy" { options["path"] = .string("/" + request.rest.joined(separator: "/")) }
+    let context = WriteContext(user: call.user, manager: "", subresource: subresource)
+    let attempt = try await resources.attempt(.connect, request, name: request.name ?? "", context, old: nil, options)
+    try await resources.admit(attempt, options, context)
   }
 
   // MARK: pods

@@ -43,10 +43,9 @@ struct ControlPlaneRole {
       certificateChainPEM: Array(identity.server.certificatePEM.utf8), privateKeyPEM: Array(identity.server.keyPEM.utf8),
       clientAuthoritiesPEM: Array(identity.authority.certificatePEM.utf8))
     let api = server
-    http = HTTPServer(
-      configuration: HTTPServerConfiguration(address: .tcp(host: options.listen.host, port: options.listen.port), tls: tls),
-      group: group
-    ) { await api.serve($0) }
+    var serving = HTTPServerConfiguration(address: .tcp(host: options.listen.host, port: options.listen.port), tls: tls)
+    serving.refusal = APIServer.refusal
+    http = HTTPServer(configuration: serving, group: group) { await api.serve($0) }
     do {
       port = try await http.start()
     } catch {
