@@ -26,7 +26,8 @@ import Testing
 
   @Test(arguments: [
     ("self.replicas > 2 && self.name == 'web'", "true"), ("self.foo__dash__bar", "'x'"), ("has(self.missing)", "undefined field 'missing'"),
-    ("has(self.until) && self.until > timestamp('2029-01-01T00:00:00Z')", "true"), ("self.items.exists(i, i.id == 2 && !has(i.value))", "true"),
+    ("has(self.until) && self.until > timestamp('2029-01-01T00:00:00Z')", "true"),
+    ("self.items.exists(i, i.id == 2 && !has(i.value))", "true"),
     ("self.items.map(i, i.id)", "[1, 2]"), ("self.labels.all(k, v, k == 'app')", "true"), ("'app' in self.labels", "true"),
     ("self.items[1].value", "no such key: value"), ("self.?name.orValue('none')", "'web'"), ("self.items[?5].hasValue()", "false"),
     ("self.items[5].id", "index out of bounds: 5"), ("self.ratio / 4.0", "0.5"), ("self.tags == ['b', 'a']", "true"),
@@ -82,10 +83,12 @@ import Testing
 
   // MARK: Cost
 
-  @Test(arguments: [
-    ("1", 0), ("x", 1), ("x.y", 2), ("x.y.z", 3), ("has(x.y)", 1), ("x.l[0]", 3), ("1 + 2", 1), ("'aaaaaaaaaa' + 'b'", 2), ("[1, 2]", 10), ("{'a': 1}", 30),
-    ("[1, 2, 3].all(i, i > 0)", 26), ("[1, 2, 3].map(i, i)", 60), ("'abcdefghij'.matches('^a.*j$')", 4), ("true ? 1 : x", 0),
-  ] as [(String, UInt64)])
+  @Test(
+    arguments: [
+      ("1", 0), ("x", 1), ("x.y", 2), ("x.y.z", 3), ("has(x.y)", 1), ("x.l[0]", 3), ("1 + 2", 1), ("'aaaaaaaaaa' + 'b'", 2), ("[1, 2]", 10),
+      ("{'a': 1}", 30),
+      ("[1, 2, 3].all(i, i > 0)", 26), ("[1, 2, 3].map(i, i)", 60), ("'abcdefghij'.matches('^a.*j$')", 4), ("true ? 1 : x", 0),
+    ] as [(String, UInt64)])
   func chargesAsCelGo(expression: String, cost: UInt64) throws {
     let environment = CELEnvironment(variables: [("x", .dyn)])
     var spent: UInt64 = 0
@@ -147,7 +150,8 @@ import Testing
     }
     #expect(isQuick(String(repeating: "!", count: 50_000) + "true") == "true")
     #expect(isQuick(Array(repeating: "true", count: 10_000).joined(separator: " && ")) == "true")
-    #expect(isQuick(String(repeating: " ", count: 100_001)).contains("expression code point size exceeds limit: size: 100001, limit 100000"))
+    #expect(
+      isQuick(String(repeating: " ", count: 100_001)).contains("expression code point size exceeds limit: size: 100001, limit 100000"))
     #expect(isQuick(String(repeating: "(", count: 240) + "1" + String(repeating: ")", count: 240)) == "1")
   }
 
@@ -179,7 +183,8 @@ import Testing
 
   @Test func nothingCrashes() {
     let pieces = [
-      "1", "-", "'", "\"", "[", "]", "{", "}", "(", ")", ".", "?", ":", "x", "in", "b'", "r\"", "\\", "\n", "0x", "1u", "e", "é", "`", "&&", "|", "\u{0}",
+      "1", "-", "'", "\"", "[", "]", "{", "}", "(", ")", ".", "?", ":", "x", "in", "b'", "r\"", "\\", "\n", "0x", "1u", "e", "é", "`", "&&",
+      "|", "\u{0}",
     ]
     var generator = SystemRandomNumberGenerator()
     for _ in 0..<20_000 {

@@ -7,7 +7,7 @@ func evaluate(
   variables: [(name: String, type: CELType)]? = nil, costLimit: UInt64 = CELLimits.perCall
 ) -> String {
   let declared = variables ?? bindings.values.keys.map { ($0, .dyn) }
-  let environment = CELEnvironment(variables: declared, types: types, timeZoneFile: readTimeZone)
+  let environment = CELEnvironment.kubernetes.with(variables: declared, types: types, timeZoneFile: readTimeZone)
   do {
     let value = try environment.compile(expression).evaluate(bindings, costLimit: costLimit)
     return show(value)

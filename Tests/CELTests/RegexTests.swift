@@ -4,13 +4,17 @@ import Testing
 @Suite struct RegexTests {
   @Test(arguments: [
     ("abc", "xabcx", true), ("^abc$", "xabc", false), ("a|b|", "zzz", true), ("^(a|b)+$", "abba", true), ("^a{2,3}$", "aaaa", false),
-    ("^a{2,}$", "aaaa", true), ("^a{0}$", "", true), ("^[a-c]+$", "abcd", false), ("^[^a-c]+$", "xyz", true), ("\\bfoo\\b", "a foo b", true),
-    ("\\Bfoo", "foo", false), ("(?i)HeLLo", "hEllO", true), ("(?i)[k]", "\u{212A}", true), ("a.c", "a\nc", false), ("(?s)a.c", "a\nc", true),
-    ("(?m)^b$", "a\nb\nc", true), ("^b$", "a\nb\nc", false), ("\\p{Lu}+", "abcD", true), ("^\\pL+$", "größe", true), ("^\\PL+$", "123", true),
+    ("^a{2,}$", "aaaa", true), ("^a{0}$", "", true), ("^[a-c]+$", "abcd", false), ("^[^a-c]+$", "xyz", true),
+    ("\\bfoo\\b", "a foo b", true),
+    ("\\Bfoo", "foo", false), ("(?i)HeLLo", "hEllO", true), ("(?i)[k]", "\u{212A}", true), ("a.c", "a\nc", false),
+    ("(?s)a.c", "a\nc", true),
+    ("(?m)^b$", "a\nb\nc", true), ("^b$", "a\nb\nc", false), ("\\p{Lu}+", "abcD", true), ("^\\pL+$", "größe", true),
+    ("^\\PL+$", "123", true),
     ("^\\p{Greek}+$", "αβγ", true), ("^[\\p{Greek}\\d]+$", "α1", true), ("[[:digit:]]{3}", "ab123", true), ("[[:^alpha:]]", "abc", false),
     ("^[]a]+$", "]a", true), ("^[a-]+$", "a-", true), ("x{,3}", "x{,3}", true), ("\\Qa.b\\E", "a.b", true), ("\\x{1F600}", "😀", true),
     ("^\\d+\\s\\w+$", "12 ab_", true), ("^(?:ab)?c$", "c", true), ("(?P<n>a)(?<m>b)", "ab", true), ("^(?i:a)b$", "Ab", true),
-    ("^(?i:a)b$", "AB", false), ("\\A\\z", "", true), ("^(a*)*$", "aaa", true), ("(|a)*b", "aab", true), ("^$", "a", false), ("(?U)^a+?$", "aa", true),
+    ("^(?i:a)b$", "AB", false), ("\\A\\z", "", true), ("^(a*)*$", "aaa", true), ("(|a)*b", "aab", true), ("^$", "a", false),
+    ("(?U)^a+?$", "aa", true),
     ("^.{0,1000}$", "é", true),
   ])
   func finds(pattern: String, text: String, expected: Bool) throws {
@@ -21,7 +25,8 @@ import Testing
     ("(abc", "missing closing ): `(abc`"), ("abc)", "unexpected ): `abc)`"), ("[abc", "missing closing ]: `[abc`"),
     ("*a", "missing argument to repetition operator: `*`"), ("a**", "invalid nested repetition operator: `**`"),
     ("[z-a]", "invalid character class range: `z-a`"), ("\\y", "invalid escape sequence: `\\y`"), ("\\1", "invalid escape sequence: `\\1`"),
-    ("a{1001}", "invalid repeat count: `{1001}`"), ("(a{100}){100}", "invalid repeat count: `{100}`"), ("a{3,2}", "invalid repeat count: `{3,2}`"),
+    ("a{1001}", "invalid repeat count: `{1001}`"), ("(a{100}){100}", "invalid repeat count: `{100}`"),
+    ("a{3,2}", "invalid repeat count: `{3,2}`"),
     ("(?=a)", "invalid or unsupported Perl syntax: `(?=`"), ("(?P<n", "invalid named capture: `(?P<n`"),
     ("\\p{Nonsense}", "invalid character class range: `\\p{Nonsense}`"), ("a\\", "trailing backslash at end of expression: ``"),
   ])
@@ -44,7 +49,9 @@ import Testing
     #expect(try groups("(\\w+)@(\\w+)\\.com", "me: joe@mail.com") == ["joe@mail.com", "joe", "mail"])
     #expect(try groups("a|ab", "ab") == ["a"])
     var steps = LinearRegex.stepsMax
-    let all = try LinearRegex("a*").allMatches(in: Array("baac".unicodeScalars), steps: &steps).map { [$0.range.lowerBound, $0.range.upperBound] }
+    let all = try LinearRegex("a*").allMatches(in: Array("baac".unicodeScalars), steps: &steps).map {
+      [$0.range.lowerBound, $0.range.upperBound]
+    }
     #expect(all == [[0, 0], [1, 3], [4, 4]])
   }
 

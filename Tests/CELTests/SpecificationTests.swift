@@ -2,9 +2,9 @@ import CEL
 import Testing
 
 #if canImport(FoundationEssentials)
-import FoundationEssentials
+  import FoundationEssentials
 #else
-import Foundation
+  import Foundation
 #endif
 
 /// The public specification's cases, where they lie beside the checkout (../shared/vectors/cel).

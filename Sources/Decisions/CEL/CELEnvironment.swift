@@ -1,7 +1,7 @@
 /// What an expression may speak of: variables, functions, types.
 package struct CELEnvironment: Sendable {
   package private(set) var variables: [String: CELType]
-  package let types: any CELTypeProvider
+  package private(set) var types: any CELTypeProvider
   /// Names are looked up in this namespace and its parents first (`a.b`); empty in Kubernetes.
   package let container: String
   /// Whether items of a list literal, or values of a map literal, must be of one type, as in Kubernetes.
@@ -9,7 +9,7 @@ package struct CELEnvironment: Sendable {
   /// Whether `cel.block` is a macro, which only optimizers write.
   package let allowsBlocks: Bool
   /// Reads a file of the time zone database by its IANA name; nil where there is none. Fixed offsets need none.
-  package let timeZoneFile: @Sendable (String) -> [UInt8]?
+  package private(set) var timeZoneFile: @Sendable (String) -> [UInt8]?
 
   private(set) var functions: [String: [CELOverload]] = [:]
   private(set) var typeNames: [String: CELType] = [:]
@@ -29,6 +29,22 @@ package struct CELEnvironment: Sendable {
       for overload in library.overloads { functions[overload.function, default: []].append(overload) }
       typeNames.merge(library.types) { $1 }
     }
+  }
+
+  /// Kubernetes' functions, no variables: to build on with `with`, which costs next to nothing; the tables of functions are made
+  /// once.
+  package static let kubernetes = CELEnvironment()
+
+  /// The same functions for these variables and types.
+  package func with(
+    variables: [(name: String, type: CELType)], types: any CELTypeProvider,
+    timeZoneFile: @escaping @Sendable (String) -> [UInt8]? = { _ in nil }
+  ) -> CELEnvironment {
+    var copy = self
+    copy.variables = Dictionary(variables.map { ($0.name, $0.type) }, uniquingKeysWith: { $1 })
+    copy.types = types
+    copy.timeZoneFile = timeZoneFile
+    return copy
   }
 
   /// The same environment with more variables.

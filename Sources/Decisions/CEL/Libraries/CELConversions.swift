@@ -26,7 +26,8 @@ extension CELLibrary {
     function("timestamp", "string_to_timestamp", [.string], .timestamp) { a, _ throws(CELError) in
       let text = try a.string(0)
       guard let value = CELTimestamp(rfc3339: text) else {
-        throw CELError("Type conversion error from 'string' to 'google.protobuf.Timestamp': \(CELFormat.quote(text)) is out of range or malformed")
+        throw CELError(
+          "Type conversion error from 'string' to 'google.protobuf.Timestamp': \(CELFormat.quote(text)) is out of range or malformed")
       }
       return .timestamp(value)
     }
@@ -38,7 +39,8 @@ extension CELLibrary {
     function("duration", "string_to_duration", [.string], .duration) { a, _ throws(CELError) in
       let text = try a.string(0)
       guard let value = CELDuration(text) else {
-        throw CELError("Type conversion error from 'string' to 'google.protobuf.Duration': \(CELFormat.quote(text)) is out of range or malformed")
+        throw CELError(
+          "Type conversion error from 'string' to 'google.protobuf.Duration': \(CELFormat.quote(text)) is out of range or malformed")
       }
       return .duration(value)
     }

@@ -150,7 +150,9 @@ extension CELLibrary {
         "@sortByAssociatedKeys", "list_\(type)_sortByAssociatedKeys", [.list(t), .list(type)], .list(t), cost: Self.every
       ) { a, _ throws(CELError) in
         let values = try a.list(0)
-        return .list(try Self.order(try a.list(1).values).map { values[$0] })
+        let keys = try a.list(1)
+        guard keys.count == values.count else { throw .noSuchOverload }
+        return .list(try Self.order(keys.values).map { values[$0] })
       }
     }
   }

@@ -113,7 +113,8 @@ extension CELLibrary {
     var library = CELLibrary("regex")
     library.member("find", "string_find_string", [.string, .string], .string, cost: .regex) { a, context throws(CELError) in
       let scalars = Array(try a.string(0).unicodeScalars)
-      let match = try context.searching(try a.string(1), flatPrice: CELCallCost.regex.actual(a, .null)) { regex, steps throws(LinearRegex.Exhausted) in
+      let match = try context.searching(try a.string(1), flatPrice: CELCallCost.regex.actual(a, .null)) {
+        regex, steps throws(LinearRegex.Exhausted) in
         try regex.firstMatch(in: scalars, steps: &steps)
       }
       return .string(match.map { CELText.string(scalars[$0.range]) } ?? "")
@@ -121,7 +122,8 @@ extension CELLibrary {
     let findAll: CELOverload.Body = { a, context throws(CELError) in
       let scalars = Array(try a.string(0).unicodeScalars)
       let limit = a.count > 2 ? try a.int(2) : -1
-      let matches = try context.searching(try a.string(1), flatPrice: CELCallCost.regex.actual(a, .null)) { regex, steps throws(LinearRegex.Exhausted) in
+      let matches = try context.searching(try a.string(1), flatPrice: CELCallCost.regex.actual(a, .null)) {
+        regex, steps throws(LinearRegex.Exhausted) in
         try regex.allMatches(in: scalars, max: limit < 0 ? .max : Int(limit), steps: &steps)
       }
       return .strings(matches.map { CELText.string(scalars[$0.range]) })

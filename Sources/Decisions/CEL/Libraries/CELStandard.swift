@@ -91,10 +91,14 @@ extension CELLibrary {
   private mutating func addArithmetic() {
     addIntegerArithmetic(.int, .integerOverflow) { (value: CELValue) -> Int64? in
       if case .int(let number) = value { number } else { nil }
-    } _: { .int($0) }
+    } _: {
+      .int($0)
+    }
     addIntegerArithmetic(.uint, .unsignedOverflow) { (value: CELValue) -> UInt64? in
       if case .uint(let number) = value { number } else { nil }
-    } _: { .uint($0) }
+    } _: {
+      .uint($0)
+    }
     function(CELOperator.add, "add_double", [.double, .double], .double) { a, _ throws(CELError) in .double(try a.double(0) + a.double(1)) }
     function(CELOperator.subtract, "subtract_double", [.double, .double], .double) { a, _ throws(CELError) in
       .double(try a.double(0) - a.double(1))

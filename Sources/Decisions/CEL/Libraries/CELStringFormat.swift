@@ -137,7 +137,8 @@ enum CELStringFormat {
       case .uint(let number): try append(String(number, radix: 2))
       case .bool(let flag): try append(flag ? "1" : "0")
       default:
-        throw CELError("error during formatting: only integers and bools can be formatted as binary, was given \(value.runtimeType.runtimeName)")
+        throw CELError(
+          "error during formatting: only integers and bools can be formatted as binary, was given \(value.runtimeType.runtimeName)")
       }
     }
 
@@ -151,7 +152,9 @@ enum CELStringFormat {
       case .string(let text): try append(hex(Array(text.utf8)))
       case .bytes(let bytes): try append(hex(bytes))
       default:
-        throw CELError("error during formatting: only integers, byte buffers, and strings can be formatted as hex, was given \(value.runtimeType.runtimeName)")
+        throw CELError(
+          "error during formatting: only integers, byte buffers, and strings can be formatted as hex, was given \(value.runtimeType.runtimeName)"
+        )
       }
     }
 

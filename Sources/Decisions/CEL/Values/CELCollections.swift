@@ -263,4 +263,3 @@ package struct CELObject: Sendable {
     }
   }
 }
-
