@@ -108,28 +108,6 @@ import Testing
   }
 }
 
-@Suite struct AuthorizationTests {
-  private func allows(_ user: UserInfo, _ method: String, _ path: String) -> Bool {
-    Authorization.allows(user, method: method, ResourceRequest(path: path.split(separator: "/").map(String.init), registry: .shared)!)
-  }
-
-  @Test func administratorsMayDoEverythingAndStrangersNothing() {
-    let admin = UserInfo(name: "a", groups: ["system:masters"])
-    let account = UserInfo(name: "system:serviceaccount:x:y", groups: ["system:serviceaccounts", "system:authenticated"])
-    #expect(allows(admin, "DELETE", "/api/v1/nodes/n"))
-    for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] { #expect(!allows(account, method, "/api/v1/namespaces/x/secrets/s")) }
-  }
-
-  @Test func aKubeletChangesItsOwnNodeAlone() {
-    let kubelet = UserInfo(name: "system:node:n1", groups: ["system:nodes", "system:authenticated"])
-    #expect(allows(kubelet, "PATCH", "/api/v1/nodes/n1/status"))
-    #expect(!allows(kubelet, "PATCH", "/api/v1/nodes/n2/status"))
-    #expect(allows(kubelet, "GET", "/api/v1/namespaces/x/secrets/s"))
-    #expect(!allows(kubelet, "POST", "/api/v1/namespaces/x/secrets"))
-    #expect(!allows(kubelet, "DELETE", "/api/v1/namespaces/x"))
-  }
-}
-
 extension JSON {
   fileprivate static func parseOrNull(_ bytes: [UInt8]) -> JSON { (try? JSON.parse(bytes)) ?? .null }
 }

@@ -77,7 +77,18 @@ extension Resources {
   }
 
   /// What the server fills in or refuses by itself.
-  func runBuiltIn(_ object: inout JSON, _ attempt: AdmissionAttempt) async throws {
+  func runBuiltIn(_ object: inout JSON, _ attempt: AdmissionAttempt, _ context: WriteContext) async throws {
+    if attempt.operation == .create || attempt.operation == .update {
+      try await access.check(object, old: attempt.old, attempt.request, context, self)
+      if attempt.request.resource.kind == "CertificateSigningRequest" {
+        let certificates = CertificateAdmission(access: access)
+        if let old = attempt.old {
+          try await certificates.admitUpdate(&object, old: old, attempt.request.resource, context)
+        } else {
+          try certificates.admitCreate(&object, attempt.request.resource, context.user)
+        }
+      }
+    }
     let attributes = attributes(attempt)
     let facts = try await gathered(plugins.facts(for: object, attributes: attributes))
     do {
@@ -122,7 +133,7 @@ extension Resources {
     context.notes.add(notes.warnings)
     guard let result, result != before else { return }
     object = result
-    try await runBuiltIn(&object, attempt)
+    try await runBuiltIn(&object, attempt, context)
     applyDefaults(&object, resource: resource)
     // Who the object is cannot be changed on the way.
     for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "managedFields"] {
@@ -145,7 +156,7 @@ extension Resources {
 
   /// Deletes and connections: both kinds of webhooks see them, and neither has an object to change.
   func admit(_ attempt: AdmissionAttempt, _ object: JSON?, _ context: WriteContext) async throws {
-    if attempt.operation == .delete, var old = attempt.old { try await runBuiltIn(&old, attempt) }
+    if attempt.operation == .delete, var old = attempt.old { try await runBuiltIn(&old, attempt, context) }
     var notes = WebhookAdmission.Notes()
     _ = try await webhooks.mutate(object, attempt, self, &notes) { $0 }
     try await webhooks.validate(object, attempt, self, &notes)

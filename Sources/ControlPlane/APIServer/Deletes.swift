@@ -69,6 +69,7 @@ extension Resources {
     var isAdmitted = false
     for _ in 0..<Self.conflictRetriesMax {
       let (object, value) = try await stored(request)
+      try access.checkDelete(object, request, user)
       try checkPreconditions(options, object, resource, name)
       if !isAdmitted {
         try await admitDelete(request, options, object, user)

@@ -1,4 +1,5 @@
 import APIMachinery
+import Authorization
 import HTTPServing
 import JSONCodec
 import KubernetesAPI
@@ -10,26 +11,56 @@ extension APIServer {
   /// Answers one HTTP request.
   package func serve(_ request: ServedRequest) async -> ServedResponse {
     let started = ContinuousClock.now
-    let response = await answer(request)
+    let trail = configuration.auditLog.map { AuditTrail($0, request) }
+    var response = await answer(request, trail)
+    if let trail { response = trail.finish(response) }
     metrics.count(method: request.method.rawValue, code: Int(response.status.code), duration: ContinuousClock.now - started)
     return response
   }
 
-  private func answer(_ request: ServedRequest) async -> ServedResponse {
+  private func answer(_ request: ServedRequest, _ trail: AuditTrail?) async -> ServedResponse {
     var warnings = Warnings()
     do {
-      let user = try await authentication.user(of: request, resources: resources)
-      if let open = try await openPath(request, user) { return open }
-      guard !user.isAnonymous else { throw APIFailure.unauthorized }
       let path = request.path.split(separator: "/").map(String.init)
+      let resourceRequest = ResourceRequest(path: path, registry: registry)
+      let user = try await identify(request, path, resourceRequest, trail)
+      if resourceRequest == nil { try await authorizePath(request, user) }
+      if let open = try await openPath(request) { return open }
+      guard !user.isAnonymous else { throw APIFailure.unauthorized }
       if let document = try documents(path, request, user) { return document }
-      guard let resourceRequest = ResourceRequest(path: path, registry: registry) else { throw APIFailure.noSuchPath }
+      guard let resourceRequest else { throw APIFailure.noSuchPath }
       var call = Self.call(request, user, path)
       call.answerForm = AnswerForm.negotiate(
         request.headers[canonicalForm: "accept"].joined(separator: ","), hasMessages: true, include: call.parameter("includeObject"))
-      return try await response(perform(call, resourceRequest, &warnings), call, warnings)
+      let result = try await perform(call, resourceRequest, &warnings)
+      trail?.note(result)
+      return try response(result, call, warnings)
     } catch {
-      return Self.response(failure(error), request, warnings)
+      let failure = failure(error)
+      trail?.note(failure)
+      return Self.response(failure, request, warnings)
+    }
+  }
+
+  /// Who asks; with an audit log, the request's trail begins here.
+  private func identify(
+    _ request: ServedRequest, _ path: [String], _ target: ResourceRequest?, _ trail: AuditTrail?
+  ) async throws -> UserInfo {
+    guard let trail else { return try await authentication.identity(of: request).user }
+    func access(_ user: UserInfo) -> AccessRequest {
+      target.map { AccessRequest(Self.call(request, user, path), $0) }
+        ?? AccessRequest(request.method.rawValue.lowercased(), path: request.path)
+    }
+    do {
+      let identity = try await authentication.identity(of: request)
+      let asked = access(identity.user)
+      let decision = await self.access.decide(identity.user, asked)
+      let call = Self.call(request, identity.user, path)
+      trail.begin(identity, asked, decision) { (try? call.decodedBody(registry).object) ?? .null }
+      return identity.user
+    } catch {
+      trail.begin(nil, access(.anonymous), nil) { .null }
+      throw error
     }
   }
 

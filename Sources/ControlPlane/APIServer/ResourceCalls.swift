@@ -11,17 +11,11 @@ struct Warnings: Sendable {
 extension APIServer {
   /// Answers a call for a resource.
   func perform(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings) async throws -> APIResult {
-    guard Authorization.allows(call.user, method: call.method, request) else {
-      let verb = Self.verb(call, request)
-      let scope = request.namespace.map { " in the namespace \"\($0)\"" } ?? " at the cluster scope"
-      let plural = request.resource.plural + (request.subresource.map { "/" + $0 } ?? "")
-      throw APIFailure.forbidden(
-        request.resource, request.name ?? "",
-        "User \"\(call.user.name)\" cannot \(verb) resource \"\(plural)\" in API group \"\(request.resource.group)\"\(scope)")
-    }
+    try await access.require(call, request)
     // Before anything is changed: who cannot read the answer gets nothing done.
     let isStream = ["log", "exec", "attach", "portforward", "proxy"].contains(request.subresource)
     guard isStream || call.answerForm != nil else { throw APIFailure.notAcceptable }
+    if let answer = try await review(call, request, &warnings) { return answer }
     if let subresource = request.subresource { return try await perform(call, request, subresource, &warnings) }
     try allowed(call, request)
     switch (call.method, request.name) {

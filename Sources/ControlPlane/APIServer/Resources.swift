@@ -21,6 +21,7 @@ final class Resources: Sendable {
   let webhooks: WebhookAdmission
   /// Where cluster addresses of Services come from.
   let serviceRange: IPv4Range?
+  let access: AccessControl
 
   init(store: any RevisionStore, catalog: ResourceCatalog, plugins: AdmissionChain, serviceRange: IPv4Range?, backends: BackendClients, log: Logger) {
     self.serviceRange = serviceRange
@@ -34,6 +35,7 @@ final class Resources: Sendable {
     webhooks = WebhookAdmission(
       mutating: configurations("mutatingwebhookconfigurations"), validating: configurations("validatingwebhookconfigurations"),
       caller: WebhookCaller(backends: backends), conditions: NoConditions())
+    access = AccessControl(index: AccessIndex(store: store, decoded: decoded, log: log))
   }
 
   var registry: SchemaRegistry { catalog.registry }

@@ -89,7 +89,7 @@ extension Resources {
         apiVersion: resource.apiVersion, now: context.now)
     }
     let attempt = try await attempt(.create, request, name: object["metadata"]["name"].string ?? "", context, old: nil, object)
-    try await runBuiltIn(&object, attempt)
+    try await runBuiltIn(&object, attempt, context)
     applyDefaults(&object, resource: resource)
     Self.setQuality(&object, resource)
     try await runMutating(&object, attempt, context)
@@ -219,12 +219,11 @@ extension Resources {
         old: old, new: &new, manager: context.manager, subresource: context.subresource, type: resource.type,
         apiVersion: resource.apiVersion, now: context.now)
     }
-    applyDefaults(&new, resource: resource)
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
     var admitted = request
     admitted.subresource = context.subresource
     let attempt = try await attempt(.update, admitted, name: request.name ?? "", context, old: old, new)
-    try await runBuiltIn(&new, attempt)
+    try await runBuiltIn(&new, attempt, context)
     applyDefaults(&new, resource: resource)
     try await runMutating(&new, attempt, context)
     let taken = try await takeAddresses(&new, old: old, resource, context)
@@ -310,7 +309,7 @@ extension Resources {
     new["apiVersion"] = old["apiVersion"]
     let hasStatus = resource.subresources.contains { $0.name == "status" }
     switch context.subresource {
-    case "status":
+    case "status", "approval":
       var kept = old
       kept["status"] = new["status"]
       var keptMetadata = old["metadata"]

@@ -135,10 +135,11 @@ struct NodeRole {
     let tls = try ServerTLS(
       certificateChainPEM: Array(serving.certificatePEM.utf8), privateKeyPEM: Array(serving.keyPEM.utf8),
       clientAuthoritiesPEM: Array(callerAuthority.utf8))
+    let access = DelegatedAccess(client: client, nodeName: nodeName, log: log)
     let endpoint = KubeletServer(
       configuration: KubeletServerConfiguration(
         address: .tcp(host: "0.0.0.0", port: options.kubeletPort), tls: tls, nodeName: nodeName,
-        authorizer: { caller, _ in caller.groups.contains("system:masters") }), backend: kubelet, group: group, log: log)
+        authenticator: access.authenticator, authorizer: access.authorizer), backend: kubelet, group: group, log: log)
     do {
       try await endpoint.start()
     } catch {
