@@ -73,6 +73,8 @@ package final class APIServer: Sendable {
     try await bootstrapObjects()
     try await reconcileDefaultRoles()
     try await publishAuthentication()
+    let definitions = DefinitionController(resources: resources, hooks: .standard)
+    try await definitions.load()
     await withTaskGroup(of: Void.self) { group in
       let client = KubernetesClient(transport: LocalTransport(server: self, user: .controlPlane))
       group.addTask { await NamespaceController(client: client, server: self).run() }

@@ -163,7 +163,6 @@ extension Resources {
     context.notes.add(notes.warnings)
   }
 }
-}
 
 extension APIFailure {
   init(_ refusal: AdmissionRefusal) { self.init(refusal.code, refusal.reason, refusal.message, details: refusal.details) }
