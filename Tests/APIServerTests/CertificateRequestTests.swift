@@ -1,9 +1,11 @@
 import Crypto
 import HTTPServing
 import JSONCodec
+import KubernetesAPI
 import KubernetesClient
 import NIOHTTP1
 import SwiftASN1
+import SystemPackage
 import Testing
 import X509
 
@@ -151,5 +153,37 @@ private func object(_ request: String, signer: String = kubelet, usages: JSON = 
     #expect(node.automaticPermission(usages: client, username: "system:node:n1") == "selfnodeclient")
     #expect(node.automaticPermission(usages: client, username: "system:bootstrap:x") == "nodeclient")
     #expect(user.automaticPermission(usages: client, username: "jane") == nil)
+  }
+
+  @Test func usagesBecomeBits() throws {
+    let directory = FilePath("/tmp/swiftlet-ca-\(UUIDs.random())")
+    try PrivateDirectory.make(directory)
+    defer { PrivateDirectory.remove(directory) }
+    let authority = try CertificateAuthority(directory: directory)
+    let asked = try CertificateRequest(base64: try request("jane", ["dev"]))
+    let bare = try Certificate(pemEncoded: authority.sign(asked, usages: ["client auth"], expirationSeconds: 600))
+    #expect(try bare.extensions.keyUsage == nil)
+    let full = try Certificate(
+      pemEncoded: authority.sign(asked, usages: ["client auth", "key encipherment"], expirationSeconds: nil))
+    #expect(try full.extensions.keyUsage == KeyUsage(keyEncipherment: true))
+    #expect(try full.extensions.extendedKeyUsage == ExtendedKeyUsage([.clientAuth]))
+    #expect(full.notValidAfter <= (try Certificate(pemEncoded: authority.certificatePEM)).notValidAfter)
+  }
+
+  @Test(
+    arguments: [
+      ([], false, 0.0, 86_399.0, false), ([], false, 0.0, 86_401.0, true), (["Denied"], false, 5_000.0, 8_599.0, false),
+      (["Denied"], false, 5_000.0, 8_601.0, true), (["Approved"], true, 5_000.0, 8_601.0, true), (["Approved"], false, 5_000.0, 8_601.0, false),
+    ] as [([String], Bool, Double, Double, Bool)])
+  func oldRequestsGo(_ types: [String], _ isSigned: Bool, _ decided: Double, _ now: Double, _ isOver: Bool) {
+    let start = Timestamp(secondsSinceEpoch: 1_000_000)
+    let request: JSON = [
+      "metadata": ["creationTimestamp": .string(start.rfc3339)],
+      "status": [
+        "certificate": isSigned ? "Yw==" : .null,
+        "conditions": .array(types.map { ["type": .string($0), "lastUpdateTime": .string(start.advanced(bySeconds: decided).rfc3339)] }),
+      ],
+    ]
+    #expect(CredentialExpiry.isOver(request, now: start.advanced(bySeconds: now)) == isOver)
   }
 }

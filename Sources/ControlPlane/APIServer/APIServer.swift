@@ -78,6 +78,7 @@ package final class APIServer: Sendable {
       group.addTask { await NamespaceController(client: client, server: self).run() }
       group.addTask { await self.resources.webhooks.mutating.run() }
       group.addTask { await self.resources.webhooks.validating.run() }
+      group.addTask { await definitions.run() }
       group.addTask { await QuotaController(resources: self.resources).run() }
       group.addTask { await self.runRoleAggregation() }
       if let authority = self.configuration.signingAuthority {
@@ -88,6 +89,7 @@ package final class APIServer: Sendable {
           client: client, tokens: self.tokens, authorityPEM: self.configuration.authorityPEM, log: self.log
         ).run()
       }
+      group.addTask { await CredentialExpiry(client: client, log: self.log).run() }
       group.addTask { await EventExpiry(resources: self.resources).run() }
       group.addTask { await NodeRangeController(client: client, range: self.configuration.podCIDR, log: self.log).run() }
     }

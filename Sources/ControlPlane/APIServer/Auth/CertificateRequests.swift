@@ -113,8 +113,11 @@ extension CertificateAuthority {
       to: now.addingTimeInterval(Double(seconds)),
       extensions: Certificate.Extensions {
         Critical(BasicConstraints.notCertificateAuthority)
-        Critical(
-          KeyUsage(digitalSignature: usages.contains("digital signature"), keyEncipherment: usages.contains("key encipherment")))
+        // Without a bit it would be malformed (RFC 5280, 4.2.1.3), and Go's programs refuse such a certificate.
+        if !usages.isDisjoint(with: ["digital signature", "key encipherment"]) {
+          Critical(
+            KeyUsage(digitalSignature: usages.contains("digital signature"), keyEncipherment: usages.contains("key encipherment")))
+        }
         try ExtendedKeyUsage(purposes)
         if !request.alternatives.isEmpty { SubjectAlternativeNames(request.alternatives) }
       })
