@@ -55,6 +55,7 @@ let model: [Target] = [
 ]
 
 let decisions: [Target] = [
+  room("Decisions", "CEL", ["JSONCodec"]),
   room("Decisions", "PodLifecycle", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Scheduling", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "APIMachinery", ["KubernetesAPI", "JSONCodec"]),
@@ -109,6 +110,7 @@ let executables: [Target] = [
 let roomTests: [Target] = [
   tests("JSONCodecTests", ["JSONCodec"]),
   tests("KubernetesAPITests", ["KubernetesAPI", "JSONCodec"]),
+  tests("CELTests", ["CEL", "JSONCodec"]),
   tests("SchedulingTests", ["Scheduling", "KubernetesAPI", "JSONCodec"]),
   tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"]),
   tests("AdmissionTests", ["Admission", "KubernetesAPI", "JSONCodec", yams]),

@@ -76,7 +76,10 @@ import Testing
     #expect(schemas["io.k8s.api.core.v1.Container"]["required"] == ["name"])
   }
 
-  @Test(arguments: ["", "apps", "events.k8s.io", "rbac.authorization.k8s.io", "storage.k8s.io"])
+  @Test(arguments: [
+    "", "apps", "events.k8s.io", "rbac.authorization.k8s.io", "storage.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io",
+    "resource.k8s.io",
+  ])
   func everyReferenceHasItsSchema(_ group: String) throws {
     let document = try document(group)
     let schemas = try #require(document["components"]["schemas"].object)

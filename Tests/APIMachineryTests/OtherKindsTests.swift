@@ -21,7 +21,11 @@ import Testing
     let good = #"{"spec":{"scaleTargetRef":{"kind":"Deployment","name":"d"},"maxReplicas":3,"behavior":{"scaleUp":{}}}}"#
     #expect(try errors("horizontalpodautoscalers", "autoscaling", good, version: "v2").isEmpty)
     let bad =
-      #"{"spec":{"scaleTargetRef":{"kind":"Deployment"},"minReplicas":5,"maxReplicas":3,"metrics":[{"type":"Resource","resource":{"name":"cpu","target":{"type":"Utilization"}},"pods":{}}],"behavior":{"scaleDown":{"stabilizationWindowSeconds":4000,"policies":[{"type":"Pods","value":0,"periodSeconds":1}]}}}}"#
+      #"""
+      {"spec":{"scaleTargetRef":{"kind":"Deployment"},"minReplicas":5,"maxReplicas":3,"metrics":[{"type":"Resource",
+      "resource":{"name":"cpu","target":{"type":"Utilization"}},"pods":{}}],"behavior":{"scaleDown":{"stabilizationWindowSeconds":4000,
+      "policies":[{"type":"Pods","value":0,"periodSeconds":1}]}}}}
+      """#
     #expect(
       try errors("horizontalpodautoscalers", "autoscaling", bad, version: "v2") == [
         "spec.scaleTargetRef.name: Required value",
@@ -35,11 +39,19 @@ import Testing
 
   @Test func webhookConfigurations() throws {
     let good =
-      #"{"webhooks":[{"name":"a.b.c","clientConfig":{"service":{"namespace":"n","name":"s"}},"sideEffects":"None","admissionReviewVersions":["v1"],"rules":[{"operations":["CREATE"],"apiGroups":[""],"apiVersions":["v1"],"resources":["pods"]}]}]}"#
+      #"""
+      {"webhooks":[{"name":"a.b.c","clientConfig":{"service":{"namespace":"n","name":"s"}},"sideEffects":"None",
+      "admissionReviewVersions":["v1"],"rules":[{"operations":["CREATE"],"apiGroups":[""],"apiVersions":["v1"],
+      "resources":["pods"]}]}]}
+      """#
     #expect(try errors("validatingwebhookconfigurations", "admissionregistration.k8s.io", good).isEmpty)
     #expect(try errors("mutatingwebhookconfigurations", "admissionregistration.k8s.io", good).isEmpty)
     let bad =
-      #"{"webhooks":[{"name":"ab","clientConfig":{"url":"http://x"},"sideEffects":"Some","admissionReviewVersions":["v9"],"timeoutSeconds":31,"rules":[{"operations":["*","CREATE"],"apiGroups":[""],"apiVersions":["v1"],"resources":["*","pods"]}]}]}"#
+      #"""
+      {"webhooks":[{"name":"ab","clientConfig":{"url":"http://x"},"sideEffects":"Some","admissionReviewVersions":["v9"],
+      "timeoutSeconds":31,"rules":[{"operations":["*","CREATE"],"apiGroups":[""],"apiVersions":["v1"],
+      "resources":["*","pods"]}]}]}
+      """#
     #expect(
       try errors("validatingwebhookconfigurations", "admissionregistration.k8s.io", bad) == [
         #"webhooks[0].name: Invalid value: "ab": should be a domain with at least three segments separated by dots"#,
@@ -54,7 +66,10 @@ import Testing
 
   @Test func admissionPolicies() throws {
     let good =
-      #"{"spec":{"matchConstraints":{"resourceRules":[{"operations":["CREATE"],"apiGroups":["apps"],"apiVersions":["v1"],"resources":["deployments"]}]},"validations":[{"expression":"true"}]}}"#
+      #"""
+      {"spec":{"matchConstraints":{"resourceRules":[{"operations":["CREATE"],"apiGroups":["apps"],
+      "apiVersions":["v1"],"resources":["deployments"]}]},"validations":[{"expression":"true"}]}}
+      """#
     #expect(try errors("validatingadmissionpolicies", "admissionregistration.k8s.io", good).isEmpty)
     #expect(
       try errors("validatingadmissionpolicies", "admissionregistration.k8s.io", #"{"spec":{}}"#) == [
@@ -123,6 +138,43 @@ import Testing
       try errors(
         "flowschemas", "flowcontrol.apiserver.k8s.io", #"{"spec":{"priorityLevelConfiguration":{"name":"x"},"matchingPrecedence":20000}}"#)
         == ["spec.matchingPrecedence: Invalid value: 20000: must not be greater than 10000"])
+  }
+
+  @Test func autoscalersChangeTheirVersionAndComeBack() throws {
+    let v2 = registered("horizontalpodautoscalers", "autoscaling", "v2")
+    let text =
+      #"""
+      {"apiVersion":"autoscaling/v2","kind":"HorizontalPodAutoscaler","metadata":{"name":"a"},"spec":{"maxReplicas":3,
+      "metrics":[{"type":"Resource","resource":{"name":"cpu","target":{"type":"Utilization","averageUtilization":50}}},
+      {"type":"Object","object":{"describedObject":{"kind":"Ingress","name":"i"},"metric":{"name":"hits"},
+      "target":{"type":"Value","value":"10"}}},{"type":"External","external":{"metric":{"name":"q",
+      "selector":{"matchLabels":{"a":"b"}}},"target":{"type":"AverageValue","averageValue":"5"}}}],
+      "behavior":{"scaleUp":{"selectPolicy":"Max"}}},"status":{"currentReplicas":1,"desiredReplicas":1,
+      "conditions":[{"type":"AbleToScale","status":"True"}],"currentMetrics":[{"type":"Resource",
+      "resource":{"name":"cpu","current":{"averageUtilization":7,"averageValue":"1m"}}}]}}
+      """#
+    let object = try JSON.parse(text)
+    let old = converted(object, toVersion: "v1", of: v2)
+    #expect(old["apiVersion"] == "autoscaling/v1" && old["spec"] == ["maxReplicas": 3, "targetCPUUtilizationPercentage": 50])
+    #expect(old["status"]["currentCPUUtilizationPercentage"] == 7)
+    var pruned = old
+    #expect(try prune(&pruned, type: registered("horizontalpodautoscalers", "autoscaling", "v1").type).isEmpty)
+    let metrics = try JSON.parse(old["metadata"]["annotations"]["autoscaling.alpha.kubernetes.io/metrics"].string ?? "")
+    #expect(metrics[0]["object"] == ["target": ["kind": "Ingress", "name": "i"], "metricName": "hits", "targetValue": "10"])
+    #expect(converted(old, toVersion: "v2", of: v2) == object)
+    #expect(v2.storageVersion == "v2" && registered("horizontalpodautoscalers", "autoscaling", "v1").storageVersion == "v2")
+  }
+
+  @Test func addressesAndRanges() throws {
+    #expect(
+      try errors(
+        "ipaddresses", "networking.k8s.io", #"{"metadata":{"name":"10.0.0.1"},"spec":{"parentRef":{"resource":"services","name":"s"}}}"#
+      ).isEmpty)
+    #expect(try errors("ipaddresses", "networking.k8s.io", #"{"metadata":{"name":"ten"},"spec":{}}"#).count == 2)
+    let range = #"{"spec":{"cidrs":["10.0.0.0/24"]}}"#
+    #expect(try errors("servicecidrs", "networking.k8s.io", range).isEmpty)
+    #expect(try errors("servicecidrs", "networking.k8s.io", #"{"spec":{"cidrs":["10.0.0.0/24","fd00::/108"]}}"#, old: range).isEmpty)
+    #expect(try errors("servicecidrs", "networking.k8s.io", #"{"spec":{"cidrs":["10.1.0.0/24"]}}"#, old: range).count == 1)
   }
 
   /// Every resource of upstream's stable groups is offered.

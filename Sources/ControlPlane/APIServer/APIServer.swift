@@ -78,6 +78,7 @@ package final class APIServer: Sendable {
       group.addTask { await NamespaceController(client: client, server: self).run() }
       group.addTask { await self.resources.webhooks.mutating.run() }
       group.addTask { await self.resources.webhooks.validating.run() }
+      group.addTask { await definitions.run() }
       group.addTask { await QuotaController(resources: self.resources).run() }
       group.addTask { await self.runRoleAggregation() }
       if let authority = self.configuration.signingAuthority {

@@ -162,9 +162,7 @@ extension Resources {
     try await webhooks.validate(object, attempt, self, &notes)
     context.notes.add(notes.warnings)
   }
-
-  /// An object in another version of its kind; built-in kinds of one group have one version each.
-  func converted(_ object: JSON, to version: String, _ resource: ResourceInfo) async throws -> JSON { object }
+}
 }
 
 extension APIFailure {

@@ -159,7 +159,8 @@ struct NamespaceController: Sendable {
 }
 
 /// The namespaces that are being emptied: one loop for each, however often it changes meanwhile.
-private final class Draining: Sendable {
+/// What is being emptied, so that nothing is emptied twice at a time.
+final class Draining: Sendable {
   private let names = Mutex<Set<String>>([])
   func begin(_ name: String) -> Bool { names.withLock { $0.insert(name).inserted } }
   func end(_ name: String) { names.withLock { _ = $0.remove(name) } }

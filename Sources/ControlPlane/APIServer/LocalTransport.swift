@@ -26,7 +26,7 @@ struct LocalTransport: APITransport {
       if request.method == "GET", target.name == nil {
         try await server.access.require(call, target)
         let page = try await server.resources.list(call, target)
-        let items = try server.resources.objects(page, target.resource)
+        let items = try await server.resources.objects(page, target.resource)
         return APIResponse(status: 200, body: ["metadata": page.metadata, "items": .array(items)])
       }
       var warnings = Warnings()
@@ -60,7 +60,7 @@ struct LocalTransport: APITransport {
         do {
           try await server.resources.run(watch) { items in
             for item in items {
-              let event = WatchEvent(kind: item.kind, object: try server.resources.object(item, watch.resource))
+              let event = WatchEvent(kind: item.kind, object: try server.resources.object(item))
               // The reader lists again.
               if case .dropped = continuation.yield(event) { throw APIFailure.expired("this reader is too slow") }
             }

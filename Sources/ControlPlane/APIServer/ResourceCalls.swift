@@ -30,7 +30,7 @@ extension APIServer {
     case ("DELETE", nil) where request.resource.isNamespaced && request.namespace == nil: throw APIFailure.methodNotAllowed("")
     case ("DELETE", nil):
       let options = try DeleteOptions(call, body: try call.decodedBody(registry).object)
-      return .document(resources.document(try await resources.deleteCollection(call, request, options), request.resource))
+      return .document(try await resources.document(try await resources.deleteCollection(call, request, options), request.resource))
     default: throw APIFailure.methodNotAllowed("")
     }
   }
@@ -54,20 +54,20 @@ extension APIServer {
     if call.flag("watch") { return .watch(try resources.watchRequest(call, request)) }
     let page = try await resources.list(call, request)
     switch form.rendering {
-    case .object where form.encoding == .json: return .document(resources.document(page, request.resource))
+    case .object where form.encoding == .json: return .document(try await resources.document(page, request.resource))
     case .object:
       return .object([
-        "kind": .string(request.resource.kind + "List"), "apiVersion": .string(request.resource.apiVersion), "metadata": page.metadata,
-        "items": .array(try resources.objects(page, request.resource)),
+        "kind": .string(request.resource.listKind), "apiVersion": .string(request.resource.apiVersion), "metadata": page.metadata,
+        "items": .array(try await resources.objects(page, request.resource)),
       ])
     case .table(let version, let include):
       var result = table(
-        resource: request.resource, objects: try resources.objects(page, request.resource), now: .now, includeObject: include,
+        resource: request.resource, objects: try await resources.objects(page, request.resource), now: .now, includeObject: include,
         version: version)
       result["metadata"] = page.metadata
       return .object(result)
     case .partial(let version):
-      let items = try resources.objects(page, request.resource).map { partialObjectMetadata($0, version: version) }
+      let items = try await resources.objects(page, request.resource).map { partialObjectMetadata($0, version: version) }
       return .object([
         "kind": "PartialObjectMetadataList", "apiVersion": .string("meta.k8s.io/\(version.rawValue)"), "metadata": page.metadata,
         "items": .array(items),
@@ -123,6 +123,7 @@ extension APIServer {
     let decoded = try call.decodedBody(registry)
     var object = decoded.object
     guard case .object = object else { throw APIFailure.badRequest("the body of the request is empty or no object") }
+    if let text = resource.custom?.deprecationWarning { warnings.texts.append(text) }
     if type == nil {
       try checkKind(object, resource)
       object["kind"] = .string(resource.kind)
@@ -176,7 +177,9 @@ extension APIServer {
     -> APIResult
   {
     let type = call.contentType.prefix { $0 != ";" }.lowercased()
-    guard Self.patchTypes.contains(type) else { throw APIFailure.unsupportedMediaType(Self.patchTypes) }
+    // Custom resources have no merge keys.
+    let known = request.resource.custom == nil ? Self.patchTypes : Self.patchTypes.filter { !$0.hasPrefix("application/strategic") }
+    guard known.contains(type) else { throw APIFailure.unsupportedMediaType(known) }
     let decoded = try call.decodedBody(registry)
     if type == "application/apply-patch+yaml" { return try await applied(call, request, decoded, subresource, &warnings) }
     let resource = request.resource

@@ -51,13 +51,7 @@ final class Resources: Sendable {
   func stored(_ request: ResourceRequest) async throws -> (object: JSON, value: StoredValue) {
     let name = request.name ?? ""
     guard let value = try await store.get(request.key(name), at: nil) else { throw APIFailure.notFound(request.resource, name) }
-    return (present(try decoded.object(value), as: request.resource), value)
-  }
-
-  /// An object in the version that was asked for: what is stored under one group may be served under another.
-  func present(_ object: JSON, as resource: ResourceInfo) -> JSON {
-    guard resource.group != resource.storageGroup else { return object }
-    return EventConversion.toEventsV1(object)
+    return (try await presented(try decoded.object(value), as: request.resource), value)
   }
 
   /// The revision that a `resourceVersion` parameter means; nil for "most recent".

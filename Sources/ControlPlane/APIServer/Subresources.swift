@@ -158,6 +158,7 @@ extension APIServer {
   }
 
   private func scale(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings) async throws -> APIResult {
+    if let custom = request.resource.custom { return try await customScale(call, request, custom) }
     if call.method == "GET" { return .object(Self.scaleObject(try await resources.stored(request).object)) }
     let body = try call.decodedBody(registry).object
     let context = try WriteContext(call, subresource: "scale")

@@ -60,6 +60,7 @@ extension Resources {
 
   func create(_ request: ResourceRequest, _ body: JSON, _ context: WriteContext) async throws -> JSON {
     let resource = request.resource
+    if resource.custom?.isTerminating == true { throw APIFailure.methodNotAllowed("create not allowed while custom resource definition is terminating") }
     var object = resource.group == resource.storageGroup ? body : EventConversion.toCore(body)
     object["metadata"]["managedFields"] = context.tracksOwnership ? .null : object["metadata"]["managedFields"]
     if let namespace = request.namespace { object["metadata"]["namespace"] = .string(namespace) }
@@ -119,13 +120,14 @@ extension Resources {
     if context.isDryRun {
       if try await store.get(request.key(name), at: nil) != nil { throw APIFailure.alreadyExists(resource, name) }
       try await withinQuota(object, attempt, context) {}
-      return present(object, as: resource)
+      return try await presented(try await storable(object, resource), as: resource)
     }
+    let storable = try await storable(object, resource)
     do {
       let revision = try await withinQuota(object, attempt, context) {
-        try await store.write(.put(key: request.key(name), value: StoredForm.encode(object), .absent))
+        try await store.write(.put(key: request.key(name), value: StoredForm.encode(storable), .absent))
       }
-      return present(written(object, revision), as: resource)
+      return try await presented(written(storable, revision), as: resource)
     } catch let error as RevisionStoreError {
       guard case .conflict = error.code else { throw error }
       throw APIFailure.alreadyExists(resource, name)
@@ -153,6 +155,7 @@ extension Resources {
     }
     if hasGeneration(resource) { metadata["generation"] = 1 }
     object["metadata"] = metadata
+    if let custom = resource.custom { return custom.prepareForCreate(&object) }
     switch resource.kind {
     case "Node": break  // a kubelet registers with its status
     case "Pod": object["status"] = ["phase": "Pending", "qosClass": .string(Pod(object).qosClass.rawValue)]
@@ -247,26 +250,26 @@ extension Resources {
     var new = candidate
     try check(new, old: old, resource, subresource: context.subresource)
     try await runValidating(new, attempt, context)
-    if hasGeneration(resource), context.subresource != "status", new["spec"] != old["spec"] {
+    if resource.custom == nil, hasGeneration(resource), context.subresource != "status", new["spec"] != old["spec"] {
       new["metadata"]["generation"] = JSON((old["metadata"]["generation"].int ?? 0) + 1)
     }
     if Self.isUnchanged(new, old) { return presentedOld }
     if context.isDryRun {
       try await withinQuota(new, attempt, context) {}
-      return present(new, as: resource)
+      return try await presented(try await storable(new, resource), as: resource)
     }
     if Self.isReadyToGo(new, resource) {
       let revision = try await store.write(
-        .delete(key: value.key, value: StoredForm.encode(new), .revision(value.revision)))
+        .delete(key: value.key, value: StoredForm.encode(try await storable(new, resource)), .revision(value.revision)))
       new["metadata"]["resourceVersion"] = .string(String(revision))
       if resource.kind == "Service" { await ServiceAddresses.release(ServiceAddresses.held(new), self) }
-      return present(new, as: resource)
+      return resource.group == resource.storageGroup ? new : EventConversion.toEventsV1(new)
     }
-    let written = new
-    let revision = try await withinQuota(written, attempt, context) {
+    let written = try await storable(new, resource)
+    let revision = try await withinQuota(new, attempt, context) {
       try await store.write(.put(key: value.key, value: StoredForm.encode(written), .revision(value.revision)))
     }
-    return present(self.written(written, revision), as: resource)
+    return try await presented(self.written(written, revision), as: resource)
   }
 
   /// Whether an update took the last thing away that held a deleted object.
@@ -307,6 +310,10 @@ extension Resources {
     if metadata["managedFields"].isNull { metadata["managedFields"] = old["metadata"]["managedFields"] }
     new["kind"] = old["kind"]
     new["apiVersion"] = old["apiVersion"]
+    if let custom = resource.custom {
+      new["metadata"] = metadata
+      return custom.prepareForUpdate(&new, old: old, subresource: context.subresource)
+    }
     let hasStatus = resource.subresources.contains { $0.name == "status" }
     switch context.subresource {
     case "status", "approval":

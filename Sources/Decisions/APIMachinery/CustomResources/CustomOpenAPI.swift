@@ -10,7 +10,6 @@ extension OpenAPISchemas {
     if custom.content.isMissing || (version == .v2 && (schema.preservesUnknownFields || custom.preservesUnknownFields)) {
       // With properties in it, kubectl would refuse every field that is not among them.
       result = ["type": "object"]
-      if version == .v2, !custom.content.isMissing, !schema.description.isEmpty { result["description"] = .string(schema.description) }
     } else {
       result = published(schema)
       addObjectFields(&result)
@@ -40,14 +39,19 @@ extension OpenAPISchemas {
   }
 
   private func addTypeFields(_ properties: inout JSONObject) {
-    properties["apiVersion"] = ["type": "string", "description": "The version of the API that this object is written in."]
-    properties["kind"] = ["type": "string", "description": "The kind of this object."]
+    properties["apiVersion"] = [
+      "type": "string", "description": "APIVersion defines the group and the version that this object is written in.",
+    ]
+    properties["kind"] = ["type": "string", "description": "Kind tells the type of this object, in words that begin with capitals."]
   }
 
   private mutating func addObjectFields(_ schema: inout JSON) {
     var properties = schema["properties"].object ?? JSONObject()
     addTypeFields(&properties)
-    properties["metadata"] = SchemaRegistry.shared.type("meta/v1.ObjectMeta").map { reference($0) } ?? .null
+    if let type = SchemaRegistry.shared.type("meta/v1.ObjectMeta") {
+      properties["metadata"] = described(
+        reference(type), "Standard object's metadata: its name, its labels and what the server notes about it.")
+    }
     schema["properties"] = .object(properties)
   }
 

@@ -2,6 +2,9 @@ import JSONCodec
 
 /// The rules for the schema of a version in a CustomResourceDefinition.
 struct DefinitionSchemaCheck {
+  /// A schema with more errors than this is refused with the first of them.
+  static let errorsMax = 1_000
+
   let hooks: CustomResourceHooks
   /// The version has a status subresource.
   let hasStatus: Bool
@@ -12,7 +15,8 @@ struct DefinitionSchemaCheck {
     "x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations",
   ]
   private static let atRootText =
-    "[Description Type Format Title Maximum ExclusiveMaximum Minimum ExclusiveMinimum MaxLength MinLength Pattern MaxItems MinItems UniqueItems MultipleOf Required Items Properties ExternalDocs Example XPreserveUnknownFields XValidations]"
+    "[Description Type Format Title Maximum ExclusiveMaximum Minimum ExclusiveMinimum MaxLength MinLength Pattern "
+    + "MaxItems MinItems UniqueItems MultipleOf Required Items Properties ExternalDocs Example XPreserveUnknownFields XValidations]"
 
   func errors(_ document: JSON, old: JSON?, path: String) -> [FieldError] {
     let schema = StructuralSchema(document, patterns: hooks.patterns)
@@ -31,7 +35,7 @@ struct DefinitionSchemaCheck {
     if findings.errors.count == before, findings.errors.isEmpty {
       for error in hooks.ruleProblems(schema, oldSchema, path) { findings.add(error) }
     }
-    return findings.errors
+    return Array(findings.errors.prefix(Self.errorsMax))
   }
 
   private func root(_ document: JSON, _ path: FieldPath, _ findings: inout Findings) {

@@ -10,7 +10,9 @@ extension Findings {
     let isGood = bytes.allSatisfy { $0 &- 0x30 < 10 || $0 &- 0x61 < 26 || $0 == 0x2D }
     if bytes.isEmpty || !isGood || bytes[0] &- 0x61 >= 26 || bytes.last == 0x2D {
       problems.append(
-        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
+        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
+          + "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', "
+          + "regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
       )
     }
     return problems
@@ -290,7 +292,8 @@ extension Findings {
       let text = name.string ?? ""
       invalid(
         path[i], name,
-        "missing from spec.versions; \(text) was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in \(text) and removes \(text) from status.storedVersions"
+        "missing from spec.versions; \(text) was previously a storage version, and must remain in spec.versions "
+          + "until a storage migration ensures no data remains persisted in \(text) and removes \(text) from status.storedVersions"
       )
     }
   }

@@ -55,7 +55,8 @@ struct OpenAPISchemas {
     var properties = JSONObject()
     var required: [String] = []
     for field in type.fields {
-      properties[field.name] = property(field)
+      let schema = property(field)
+      properties[field.name] = OpenAPIDescriptions.of(type, field).map { described(schema, $0) } ?? schema
       if field.isRequired { required.append(field.name) }
     }
     var schema: JSON = [
@@ -67,6 +68,13 @@ struct OpenAPISchemas {
       schema["x-kubernetes-group-version-kind"] = [["group": .string(group), "version": .string(version), "kind": .string(type.kind)]]
     }
     return schema
+  }
+
+  /// A schema with a description. In version 3 nothing may stand beside a reference.
+  func described(_ schema: JSON, _ text: String) -> JSON {
+    var result: JSON = version == .v3 && !schema["$ref"].isNull ? ["allOf": [schema]] : schema
+    result["description"] = .string(text)
+    return result
   }
 
   private mutating func property(_ field: SchemaField) -> JSON {

@@ -50,10 +50,7 @@ package final class SchemaRegistry: Sendable {
   private let positions: [String: Int]
   private let kindPositions: [String: Int]
   private let groupPositions: [String: [Int]]
-  /// Schemas that were made from definitions, by what they were made from.
-  private let customSchemas: [String: CustomSchema]
-  /// Names the content of a custom group and version.
-  private let customHashes: [String: UInt64]
+  private let customContent: CustomContent
 
   /// What the schema texts say; shared by all registries.
   private struct BuiltIns: Sendable {
@@ -79,8 +76,7 @@ package final class SchemaRegistry: Sendable {
       sources: Dictionary(headers.map { (Self.key($0.group, $0.version), $0.source) }, uniquingKeysWith: { first, _ in first }))
     let index = Self.index(resources)
     (positions, kindPositions, groupPositions, servedGroupVersions) = index
-    customSchemas = [:]
-    customHashes = [:]
+    customContent = CustomContent()
   }
 
   private init(_ base: SchemaRegistry, custom: CustomContent, hooks: CustomResourceHooks) {
@@ -91,16 +87,16 @@ package final class SchemaRegistry: Sendable {
     builtInCount = base.builtInCount
     builtIns = base.builtIns
     (positions, kindPositions, groupPositions, servedGroupVersions) = Self.index(resources)
-    customSchemas = custom.schemas
-    customHashes = custom.hashes
+    customContent = custom
   }
 
   /// A registry with the resources of all served versions of established definitions, instead of those that this one has beside
   /// the built-in ones. Cheap enough to be done again on each change of a definition: schemas are made when they are first needed,
-  /// and those of definitions that did not change (by uid and generation) are taken over from this registry.
+  /// and what comes from definitions that did not change (by uid and resourceVersion, or generation) is taken over from this registry.
+  /// The hooks must be the same ones each time.
   package func adding(_ definitions: [JSON], hooks: CustomResourceHooks = .standard) -> SchemaRegistry {
     let taken = Set(resources[..<builtInCount].map { Self.key($0.group, $0.version, $0.plural) })
-    let content = CustomContent(definitions, hooks, known: customSchemas) { taken.contains(Self.key($0.group, $0.version, $0.plural)) }
+    let content = CustomContent(definitions, hooks, known: customContent) { taken.contains(Self.key($0.group, $0.version, $0.plural)) }
     return SchemaRegistry(self, custom: content, hooks: hooks)
   }
 
@@ -166,7 +162,7 @@ package final class SchemaRegistry: Sendable {
 
   /// Names the content of a group and version: its schema text, and its definitions.
   func textHash(_ group: String, _ version: String) -> UInt64 {
-    var hash: UInt64 = 0xCBF2_9CE4_8422_2325 ^ (customHashes[Self.key(group, version)] ?? 0)
+    var hash: UInt64 = 0xCBF2_9CE4_8422_2325 ^ (customContent.hashes[Self.key(group, version)] ?? 0)
     guard let source = builtIns.sources[Self.key(group, version)] else { return hash }
     for byte in source.bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
     return hash

@@ -116,6 +116,32 @@ extension Findings {
     }
   }
 
+  mutating func ipAddress(_ object: JSON, old: JSON?) {
+    let name = object["metadata"]["name"].string ?? ""
+    if !IPAddresses.isAddress(name) { invalid(FieldPath("metadata.name"), object["metadata"]["name"], IPAddresses.problem) }
+    let reference = object["spec"]["parentRef"]
+    let path = FieldPath("spec.parentRef")
+    if reference.isNull {
+      required(path)
+    } else {
+      for field in ["resource", "name"] { requiredText(reference[field], path / field, NameProblems.pathSegment) }
+    }
+    if let old { immutable(reference, old["spec"]["parentRef"], path) }
+  }
+
+  mutating func serviceCIDR(_ object: JSON, old: JSON?) {
+    let ranges = object["spec"]["cidrs"]
+    let path = FieldPath("spec.cidrs")
+    if ranges.isEmpty { required(path, "at least one CIDR required") }
+    if ranges.items.count > 2 { invalid(path, ranges, "may only hold up to 2 values") }
+    for (i, range) in ranges.items.enumerated() {
+      if !IPAddresses.isCIDR(range.string ?? "") { invalid(path[i], range, IPAddresses.cidrProblem) }
+    }
+    // A second family may be added to the first.
+    let before = old?["spec"]["cidrs"].items ?? []
+    if Array(ranges.items.prefix(before.count)) != before { invalid(path, ranges, "field is immutable") }
+  }
+
   // MARK: certificates
 
   /// `subresource`: conditions change through approval and status only.

@@ -82,6 +82,10 @@ extension Findings {
     case ("storage.k8s.io", "CSIDriver"): csiDriver(object, old: old)
     case ("storage.k8s.io", "VolumeAttributesClass"): volumeAttributesClass(object, old: old)
     case ("", "Endpoints"): endpoints(object)
+    case ("resource.k8s.io", "ResourceClaim"), ("resource.k8s.io", "ResourceClaimTemplate"):
+      if let old { immutable(object["spec"], old["spec"], FieldPath("spec")) }
+    case ("networking.k8s.io", "IPAddress"): ipAddress(object, old: old)
+    case ("networking.k8s.io", "ServiceCIDR"): serviceCIDR(object, old: old)
     case ("apps", "ControllerRevision"): controllerRevision(object, old: old)
     case ("autoscaling", _): autoscaler(object)
     case ("networking.k8s.io", "IngressClass"): ingressClass(object, old: old)
