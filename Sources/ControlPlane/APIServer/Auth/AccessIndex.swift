@@ -119,15 +119,28 @@ final class AccessIndex: Sendable {
 
   /// Loads and follows until the store closes or the index is no more.
   private static func follow(_ index: () -> AccessIndex?) async {
+    var resume: Revision?
     while !Task.isCancelled {
       do {
-        guard let revision = try await index()?.load(), let changes = try await index()?.open(revision) else { return }
+        if resume == nil { resume = try await index()?.load() }
+        guard let from = resume, let changes = try await index()?.open(from) else { return }
+        resume = nil
         for try await batch in changes { index()?.apply(batch) }
       } catch let error as RevisionStoreError {
-        if case .closed = error.code { break }
-        index()?.log.debug("roles are read again: \(error.message)")
+        switch error.code {
+        case .closed:
+          index()?.release(true)
+          return
+        case .slowWatcher(let from):
+          // Nothing was missed yet: what is loaded stays good.
+          resume = from
+          continue
+        default:
+          resume = nil
+          index()?.log.debug("roles are read again: \(error.message)")
+        }
       } catch {
-        if Task.isCancelled { break }
+        resume = nil
       }
       try? await Task.sleep(for: .milliseconds(retryMilliseconds))
     }

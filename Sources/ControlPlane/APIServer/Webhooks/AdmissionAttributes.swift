@@ -64,8 +64,6 @@ struct AdmissionAttempt: Sendable {
     let requested: JSON = ["group": .string(group), "version": .string(kindVersion), "kind": .string(kind)]
     var asked = requested
     if group == resource.group { asked["version"] = .string(version) }
-    var user: JSON = ["username": .string(self.user.name), "groups": JSON(self.user.groups)]
-    if !self.user.uid.isEmpty { user["uid"] = .string(self.user.uid) }
     var body: JSON = [
       "uid": .string(uid), "kind": asked,
       "resource": ["group": .string(resource.group), "version": .string(version), "resource": .string(resource.plural)],
@@ -83,7 +81,7 @@ struct AdmissionAttempt: Sendable {
       body["namespace"] = .string(name)
     }
     body["operation"] = .string(operation.rawValue)
-    body["userInfo"] = user
+    body["userInfo"] = user.json
     body["object"] = object ?? .null
     body["oldObject"] = old ?? .null
     body["dryRun"] = .bool(isDryRun)
