@@ -39,30 +39,33 @@ package struct MutatingPolicy: Sendable {
     }
   }
 
-  /// The object as the mutations leave it, one after the other.
+  /// The object as the mutations leave it, one after the other, and what kept some of them from being made.
   /// - `type`: of the object; nil where it has no schema.
   /// - `normalize`: makes a changed object whole again: pruned and defaulted.
-  package func mutate(_ input: PolicyInput, type: SchemaType?, normalize: (JSON) throws -> JSON) throws -> JSON? {
-    guard var object = input.object else { return nil }
-    var budget = CELLimits.perRequest
+  package func mutate(
+    _ input: PolicyInput, type: SchemaType?, normalize: (JSON) throws -> JSON
+  ) -> (object: JSON, problems: [String]) {
+    var current = input
+    var problems: [String] = []
     for mutation in mutations {
-      var current = input
-      current.object = object
-      let scope = PolicyScope(current, variables: basis.variables, budget: budget)
+      guard let object = current.object else { break }
+      let scope = PolicyScope(current, variables: basis.variables)
       do {
-        switch mutation {
-        case .apply(let expression): object = try applied(try scope.evaluate(expression), to: object, type)
-        case .patch(let expression): object = try patched(try scope.evaluate(expression), object)
-        }
+        let changed =
+          switch mutation {
+          case .apply(let expression): try applied(try scope.evaluate(expression), to: object, type)
+          case .patch(let expression): try patched(try scope.evaluate(expression), object)
+          }
+        current.object = try normalize(changed)
       } catch let error as PolicyScope.Failure {
-        throw Failure(message: error.message)
-      } catch let error as CELError {
-        throw Failure(message: "\(error)")
+        problems.append(error.message)
+      } catch let error as Failure {
+        problems.append(error.message)
+      } catch {
+        problems.append("\(error)")
       }
-      object = try normalize(object)
-      budget = scope.remaining
     }
-    return object
+    return (current.object ?? .null, problems)
   }
 
   private func applied(_ value: CELValue, to object: JSON, _ type: SchemaType?) throws -> JSON {

@@ -47,9 +47,6 @@ final class PolicyScope: CELActivation {
     self.budget = budget
   }
 
-  /// What is left for another evaluation of the same request.
-  var remaining: UInt64 { budget }
-
   func value(of variable: String) throws(CELError) -> CELValue? {
     if let known = bound[variable] { return known }
     if variable.hasPrefix("variables.") { return try computed(String(variable.dropFirst("variables.".count))) }
