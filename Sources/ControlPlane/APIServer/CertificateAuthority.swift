@@ -37,6 +37,13 @@ package struct CertificateAuthority: Sendable {
     let certificatePath = directory.appending("ca.crt").string
     let keyPath = directory.appending("ca.key").string
     let files = FileManager.default
+    // Half an authority is no reason for a new one: everything that trusts the old one would be locked out.
+    let (hasKey, hasCertificate) = (files.fileExists(atPath: keyPath), files.fileExists(atPath: certificatePath))
+    if hasKey != hasCertificate {
+      throw IdentityError(
+        path: hasKey ? certificatePath : keyPath,
+        problem: "is missing, but its counterpart is there; restore it from a backup, or remove both ca.crt and ca.key to start a new authority")
+    }
     if let keyData = files.contents(atPath: keyPath), let certificateData = files.contents(atPath: certificatePath) {
       certificatePEM = String(decoding: certificateData, as: UTF8.self)
       do {
@@ -53,8 +60,10 @@ package struct CertificateAuthority: Sendable {
           path: keyPath,
           problem: "is no P-256 key in PEM (\(error)); restore it from a backup, or remove both ca.crt and ca.key to start a new authority")
       }
+      try Self.check(certificate, key, path: certificatePath)
       return
     }
+    if hasKey { throw IdentityError(path: keyPath, problem: "or ca.crt beside it cannot be read; check their permissions") }
     let key = P256.Signing.PrivateKey()
     let name = try DistinguishedName { CommonName("swiftlet-ca") }
     let certificate = try Certificate(
@@ -72,6 +81,27 @@ package struct CertificateAuthority: Sendable {
     try PrivateFile.write(Array(key.pemRepresentation.utf8), to: keyPath, mode: 0o600)
     try PrivateFile.write(Array(certificatePEM.utf8), to: certificatePath, mode: 0o644)
   }
+
+  /// An authority that clients will accept: of this key, one that may sign, and in its time.
+  private static func check(_ certificate: Certificate, _ key: P256.Signing.PrivateKey, path: String) throws {
+    let remedy = "remove both ca.crt and ca.key to start a new authority (kubeconfig files and nodes then need new ones), or restore both from a backup"
+    guard certificate.publicKey == Certificate.PublicKey(key.publicKey) else {
+      throw IdentityError(path: path, problem: "does not belong to the key ca.key beside it; \(remedy)")
+    }
+    let constraints = try? certificate.extensions.basicConstraints
+    guard case .isCertificateAuthority? = constraints else {
+      throw IdentityError(path: path, problem: "is not the certificate of an authority; \(remedy)")
+    }
+    guard certificate.notValidAfter > Date.now else {
+      throw IdentityError(path: path, problem: "ended on \(day(certificate.notValidAfter)); \(remedy)")
+    }
+    guard certificate.notValidBefore < Date.now else {
+      throw IdentityError(
+        path: path, problem: "is only valid from \(day(certificate.notValidBefore)) on: is this machine's clock right? Otherwise \(remedy)")
+    }
+  }
+
+  private static func day(_ date: Date) -> String { String("\(date)".prefix(10)) }
 
   /// A server's certificate for these names and IPv4 or IPv6 addresses.
   package func server(commonName: String, organization: String? = nil, names: [String], addresses: [[UInt8]]) throws -> Credential {
@@ -117,6 +147,7 @@ package enum PrivateFile {
       }
       try rename(temporary, FilePath(path))
     } catch let error as Errno {
+      _ = unlink(temporary.string)
       throw IdentityError(path: path, problem: "cannot be written: \(error)")
     }
   }
