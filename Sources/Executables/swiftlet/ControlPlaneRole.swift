@@ -16,17 +16,15 @@ struct ControlPlaneRole {
   private let store: SQLiteRevisionStore
   private let log: Logger
   let port: Int
+  /// How the API server is reached, such as `https://10.0.0.1:6443`.
+  let url: String
 
   init(
     paths: PathOptions, options: ServerOptions, node: NodeOptions, nodeAddress: String, group: MultiThreadedEventLoopGroup, log: Logger
   ) async throws {
     self.log = log
     let advertised = options.advertiseAddress ?? nodeAddress
-    let serviceAddress = IPv4RangeText.firstAddress(node.serviceCIDR)
-    guard let serviceAddress else { throw StartFailure("--service-cidr \(node.serviceCIDR) is no IPv4 range such as 10.96.0.0/16") }
-    guard IPv4RangeText.firstAddress(node.podCIDR) != nil else {
-      throw StartFailure("--pod-cidr \(node.podCIDR) is no IPv4 range such as 10.244.0.0/16")
-    }
+    let serviceAddress = IPv4Range(node.serviceCIDR)?.address(at: 1) ?? ""
     identity = try Identity(
       data: paths.data,
       names: [
@@ -51,12 +49,11 @@ struct ControlPlaneRole {
       port = try await http.start()
     } catch {
       try? await store.close()
-      throw StartFailure(
-        "the API server cannot listen on \(options.listen.host):\(options.listen.port): \(error). See what listens there with `ss -ltnp 'sport = :\(options.listen.port)'`, or choose another with --listen."
-      )
+      throw Preflight.cannotListen("the API server", options.listen.host, options.listen.port, error, "--listen")
     }
     let host = advertised.contains(":") ? "[\(advertised)]" : advertised
-    try identity.writeKubeconfig(options.kubeconfig, server: "https://\(host):\(port)")
+    url = "https://\(host):\(port)"
+    try identity.writeKubeconfig(options.kubeconfig, server: url)
     log.info("API server listens on \(options.listen.host):\(port)")
   }
 
@@ -64,7 +61,7 @@ struct ControlPlaneRole {
     do {
       return try SQLiteRevisionStore(path: path.string, logger: log)
     } catch let error as RevisionStoreError {
-      throw StartFailure("the database \(path) cannot be opened: \(error.message)")
+      throw StartFailure("the database cannot be opened: \(error.message)")
     }
   }
 
@@ -93,10 +90,4 @@ struct ControlPlaneRole {
       }
     }.value
   }
-}
-
-/// The little of an address range that options need.
-enum IPv4RangeText {
-  /// The first usable address of `a.b.c.d/n`; nil where it is none.
-  static func firstAddress(_ text: String) -> String? { IPv4Range(text)?.address(at: 1) }
 }

@@ -78,7 +78,7 @@ enum Connections {
       }
       guard version == Schema.version else {
         throw RevisionStoreError(
-          .incompatible, "\(path) has format \(version) and this program reads \(Schema.version); use the program that made it")
+          .incompatible, "\(path) has format \(version), and this program knows \(Schema.version); start the newer swiftlet that made it, or choose another data directory")
       }
       if pages * pageSize <= limits.openCheckBytesMax { try check(database, path) }
     }
