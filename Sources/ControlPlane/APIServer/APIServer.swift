@@ -56,6 +56,9 @@ package final class APIServer: Sendable {
     discovery = Discovery(registry: registry)
   }
 
+  /// Mends what a process that ended at any moment may have left half done. To be called before the first request.
+  package func recover() async throws { try await ServiceAddresses.releaseAbandoned(resources) }
+
   /// The loops that a cluster cannot do without: they run until the task is cancelled.
   package func runControllers() async throws {
     try await bootstrapObjects()

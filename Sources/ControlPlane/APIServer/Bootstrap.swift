@@ -27,6 +27,12 @@ extension APIServer {
   }
 
   static func ensure(_ client: KubernetesClient, _ path: ResourcePath, _ object: JSON) async throws {
+    // Looked for first: to create it again would claim what it has already claimed, an address say.
+    do {
+      _ = try await client.get(path, name: object["metadata"]["name"].string ?? "")
+      return
+    } catch let error as APIStatusError where error.isNotFound {
+    }
     do {
       try await client.create(path, object)
     } catch let error as APIStatusError where error.isAlreadyExists {

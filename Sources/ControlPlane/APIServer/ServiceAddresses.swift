@@ -91,6 +91,25 @@ enum ServiceAddresses {
     (try? await resources.store.write(.put(key: key, value: Array("claimed".utf8), .absent))) != nil
   }
 
+  /// Gives back what a process claimed that ended before it had written the Service. Only before the first request: later, a claim
+  /// without a Service belongs to a creation under way.
+  static func releaseAbandoned(_ resources: Resources) async throws {
+    let services = ResourceRequest.prefix(resources.resource("services"), namespace: nil)
+    var held: Set<String> = []
+    for stored in try await resources.store.list(prefix: services, after: nil, limit: nil, at: nil).items {
+      let spec = try resources.decoded.object(stored)["spec"]
+      if let address = spec["clusterIP"].string { held.insert(addressPrefix + address) }
+      for port in spec["ports"].array ?? [] {
+        if let number = port["nodePort"].int { held.insert(portPrefix + String(number)) }
+      }
+    }
+    for prefix in [addressPrefix, portPrefix] {
+      for claim in try await resources.store.list(prefix: prefix, after: nil, limit: nil, at: nil).items where !held.contains(claim.key) {
+        try await resources.store.write(.delete(key: claim.key, value: [], .none))
+      }
+    }
+  }
+
   /// Gives back what a deleted Service held.
   static func release(_ service: JSON, _ resources: Resources) async {
     if let address = service["spec"]["clusterIP"].string, address != "None", !address.isEmpty {

@@ -46,6 +46,11 @@ struct ControlPlaneRole {
       group: group
     ) { await api.serve($0) }
     do {
+      try await server.recover()
+    } catch {
+      throw StartFailure("the database cannot be read: \(error)")
+    }
+    do {
       port = try await http.start()
     } catch {
       try? await store.close()
@@ -65,19 +70,30 @@ struct ControlPlaneRole {
     }
   }
 
-  /// Runs the loops until the task is cancelled, then closes everything in order.
-  func run() async {
+  /// Runs the loops until the task is cancelled, then closes everything in order. Throws where the controllers cannot go on: without
+  /// them a cluster only seems to live.
+  func run() async throws {
     let client = KubernetesClient(transport: server.transport(user: "system:kube-scheduler", groups: ["system:masters"]))
-    await withTaskGroup(of: Void.self) { group in
+    let failure = await withTaskGroup(of: (any Error)?.self) { group -> (any Error)? in
       group.addTask {
         do {
           try await server.runControllers()
         } catch is CancellationError {
         } catch {
-          log.error("the controllers ended: \(error)")
+          return Task.isCancelled ? nil : error
         }
+        return nil
       }
-      group.addTask { await PodScheduler(client: client, log: log).run() }
+      group.addTask {
+        await PodScheduler(client: client, log: log).run()
+        return nil
+      }
+      for await failure in group {
+        guard let failure else { continue }
+        group.cancelAll()
+        return failure
+      }
+      return nil
     }
     // The role's task is cancelled by now; closing is not.
     await Task {
@@ -89,5 +105,6 @@ struct ControlPlaneRole {
         log.error("the database was not closed cleanly: \(error)")
       }
     }.value
+    if let failure { throw StartFailure("the controllers cannot go on: \(failure)") }
   }
 }

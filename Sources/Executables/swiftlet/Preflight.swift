@@ -40,7 +40,7 @@ enum Preflight {
     do {
       _ = try Overlay.mount(layers: [probe.appending("lower")], upper: probe.appending("upper"), work: probe.appending("work"))
     } catch {
-      let problem = error.errno == .noDevice ? "the kernel has no overlayfs (modprobe overlay)" : "\(error)"
+      let problem = error.errno.rawValue == ENODEV ? "the kernel has no overlayfs (modprobe overlay)" : "\(error)"
       throw StartFailure(
         "containers' root file systems cannot be kept in \(data): \(problem). Choose a --data-dir on a local disk with ext4, xfs or btrfs; another overlay (a container's own root) and network file systems will not do."
       )

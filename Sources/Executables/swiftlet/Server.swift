@@ -24,7 +24,7 @@ struct Server: AsyncParsableCommand {
         paths: paths, options: options, node: node, nodeAddress: node.nodeIP ?? Machine.address, group: .singleton, log: log)
       try record.note("server", plane.url)
       Role.say("export KUBECONFIG=\(options.kubeconfig)")
-      try await Role.running([{ await plane.run() }])
+      try await Role.running([{ try await plane.run() }])
       log.info("stopped")
     }
   }

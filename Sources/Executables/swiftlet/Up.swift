@@ -34,7 +34,7 @@ struct Up: AsyncParsableCommand {
         callerAuthority: plane.identity.authority.certificatePEM, group: group, log: log)
       let kubeconfig = options.kubeconfig
       try await Role.running([
-        { await plane.run() },
+        { try await plane.run() },
         {
           try await role.run {
             log.info("node \(name) is up")
@@ -68,6 +68,11 @@ struct Agent: AsyncParsableCommand {
     try await Role.exitingCleanly {
       try requireRoot("agent")
       let config = try Kubeconfig(file: kubeconfig)
+      let certificate = NodeCertificate(config)
+      if let name = node.nodeName, let certificate, certificate.nodeName != name {
+        throw StartFailure(
+          "\(kubeconfig) is the node \(certificate.nodeName)'s, not \(name)'s. Leave --node-name out, or get a kubeconfig for it.")
+      }
       let locks = try NodeLocks(paths, node)
       defer { withExtendedLifetime(locks) {} }
       try Preflight.node(paths, node)
@@ -76,10 +81,6 @@ struct Agent: AsyncParsableCommand {
       let log = Logger(label: "swiftlet")
       let group = MultiThreadedEventLoopGroup.singleton
       let transport = try HTTPTransport(config, userAgent: "swiftlet/\(APIServer.version["gitVersion"].string ?? "")", group: group)
-      let certificate = NodeCertificate(config)
-      if let name = node.nodeName, let certificate, certificate.nodeName != name {
-        throw StartFailure("\(kubeconfig) is the node \(certificate.nodeName)'s, not \(name)'s. Leave --node-name out, or get a kubeconfig for it.")
-      }
       var node = node
       node.nodeName = node.nodeName ?? certificate?.nodeName
       let name = node.nodeName ?? Machine.hostname
