@@ -1,7 +1,7 @@
 """Data directories that are full, read-only, or on a file system that will not do."""
 import contextlib, json, os, shutil
 from harness import *
-from failures import refused
+from failures import object_names, refused
 
 
 @contextlib.contextmanager
@@ -48,7 +48,7 @@ def disk_is_full_at_start(_):
         fill(f"{disk}/filler")
         refused(node, node.data, "space")
         os.remove(f"{disk}/filler")
-        os.makedirs(node.data)
+        os.makedirs(node.data, exist_ok=True)
         fill(f"{disk}/filler")
         refused(node, node.data, "space")
         os.remove(f"{disk}/filler")
