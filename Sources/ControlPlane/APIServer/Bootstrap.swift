@@ -14,6 +14,7 @@ extension APIServer {
       await NamespaceController(client: client, server: self).furnish(name)
     }
     guard let range = IPv4Range(configuration.serviceCIDR) else { return }
+    try await ensureServiceRange(client, range)
     try await Self.ensure(
       client, .services("default"),
       [
@@ -24,6 +25,25 @@ extension APIServer {
           "ports": [["name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443]],
         ],
       ])
+  }
+
+  private func ensureServiceRange(_ client: KubernetesClient, _ range: IPv4Range) async throws {
+    let ranges = ResourcePath(group: "networking.k8s.io", "servicecidrs")
+    try await Self.ensure(
+      client, ranges,
+      [
+        "kind": "ServiceCIDR", "apiVersion": "networking.k8s.io/v1", "metadata": ["name": "kubernetes"],
+        "spec": ["cidrs": [.string(range.text)]],
+      ])
+    var object = try await client.get(ranges, name: "kubernetes")
+    guard object["status"]["conditions"].isEmpty else { return }
+    object["status"]["conditions"] = [
+      [
+        "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes Service CIDR is ready",
+        "lastTransitionTime": .string(Timestamp.now.rfc3339),
+      ]
+    ]
+    try await client.update(ranges, name: "kubernetes", subresource: "status", object)
   }
 
   static func ensure(_ client: KubernetesClient, _ path: ResourcePath, _ object: JSON) async throws {

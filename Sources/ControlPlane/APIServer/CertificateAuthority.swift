@@ -33,16 +33,14 @@ package struct CertificateAuthority: Sendable {
   package let certificatePEM: String
 
   /// Reads the authority in a folder, or makes one there.
-  package init(directory: FilePath) throws {
-    let certificatePath = directory.appending("ca.crt").string
-    let keyPath = directory.appending("ca.key").string
+  /// - Parameter name: of its files (`<name>.crt`, `<name>.key`); its common name is `swiftlet-<name>`.
+  package init(directory: FilePath, name fileName: String = "ca") throws {
+    let certificatePath = directory.appending("\(fileName).crt").string
+    let keyPath = directory.appending("\(fileName).key").string
     let files = FileManager.default
-    // Half an authority is no reason for a new one: everything that trusts the old one would be locked out.
-    let (hasKey, hasCertificate) = (files.fileExists(atPath: keyPath), files.fileExists(atPath: certificatePath))
-    if hasKey != hasCertificate {
-      throw IdentityError(
-        path: hasKey ? certificatePath : keyPath,
-        problem: "is missing, but its counterpart is there; restore it from a backup, or remove both ca.crt and ca.key to start a new authority")
+    // A lost key is no reason for a new authority: everything that trusts the old one would be locked out.
+    if files.fileExists(atPath: certificatePath), !files.fileExists(atPath: keyPath) {
+      throw IdentityError(path: keyPath, problem: "is missing; \(Self.remedy(fileName))")
     }
     if let keyData = files.contents(atPath: keyPath), let certificateData = files.contents(atPath: certificatePath) {
       certificatePEM = String(decoding: certificateData, as: UTF8.self)
@@ -51,21 +49,15 @@ package struct CertificateAuthority: Sendable {
       } catch {
         throw IdentityError(
           path: certificatePath,
-          problem: "is no PEM certificate (\(error)); restore it from a backup, or remove both ca.crt and ca.key to start a new authority")
+          problem: "is no PEM certificate (\(error)); \(Self.remedy(fileName))")
       }
-      do {
-        key = try P256.Signing.PrivateKey(pemRepresentation: String(decoding: keyData, as: UTF8.self))
-      } catch {
-        throw IdentityError(
-          path: keyPath,
-          problem: "is no P-256 key in PEM (\(error)); restore it from a backup, or remove both ca.crt and ca.key to start a new authority")
-      }
-      try Self.check(certificate, key, path: certificatePath)
+      key = try Self.read(keyData, keyPath, fileName)
+      try Self.check(certificate, key, path: certificatePath, fileName)
       return
     }
-    if hasKey { throw IdentityError(path: keyPath, problem: "or ca.crt beside it cannot be read; check their permissions") }
-    let key = P256.Signing.PrivateKey()
-    let name = try DistinguishedName { CommonName("swiftlet-ca") }
+    // A process that ended between the two files, or somebody, left a key alone: a certificate of the same key serves as the lost one did.
+    let key = try files.contents(atPath: keyPath).map { try Self.read($0, keyPath, fileName) } ?? P256.Signing.PrivateKey()
+    let name = try DistinguishedName { CommonName("swiftlet-\(fileName)") }
     let certificate = try Certificate(
       version: .v3, serialNumber: .init(), publicKey: .init(key.publicKey), notValidBefore: Date.now.addingTimeInterval(-3600),
       notValidAfter: Date.now.addingTimeInterval(Self.yearsValid * Self.secondsPerYear), issuer: name, subject: name,
@@ -83,10 +75,10 @@ package struct CertificateAuthority: Sendable {
   }
 
   /// An authority that clients will accept: of this key, one that may sign, and in its time.
-  private static func check(_ certificate: Certificate, _ key: P256.Signing.PrivateKey, path: String) throws {
-    let remedy = "remove both ca.crt and ca.key to start a new authority (kubeconfig files and nodes then need new ones), or restore both from a backup"
+  private static func check(_ certificate: Certificate, _ key: P256.Signing.PrivateKey, path: String, _ fileName: String) throws {
+    let remedy = remedy(fileName)
     guard certificate.publicKey == Certificate.PublicKey(key.publicKey) else {
-      throw IdentityError(path: path, problem: "does not belong to the key ca.key beside it; \(remedy)")
+      throw IdentityError(path: path, problem: "does not belong to the key \(fileName).key beside it; \(remedy)")
     }
     let constraints = try? certificate.extensions.basicConstraints
     guard case .isCertificateAuthority? = constraints else {
@@ -98,6 +90,18 @@ package struct CertificateAuthority: Sendable {
     guard certificate.notValidBefore < Date.now else {
       throw IdentityError(
         path: path, problem: "is only valid from \(day(certificate.notValidBefore)) on: is this machine's clock right? Otherwise \(remedy)")
+    }
+  }
+
+  private static func remedy(_ name: String) -> String {
+    "restore it from a backup, or remove both \(name).crt and \(name).key to start a new authority (kubeconfig files and nodes then need new ones)"
+  }
+
+  private static func read(_ data: Data, _ path: String, _ name: String) throws -> P256.Signing.PrivateKey {
+    do {
+      return try P256.Signing.PrivateKey(pemRepresentation: String(decoding: data, as: UTF8.self))
+    } catch {
+      throw IdentityError(path: path, problem: "is no P-256 key in PEM (\(error)); \(remedy(name))")
     }
   }
 
@@ -120,18 +124,27 @@ package struct CertificateAuthority: Sendable {
       for organization in organizations { OrganizationName(organization) }
       CommonName(commonName)
     }
-    let certificate = try Certificate(
-      version: .v3, serialNumber: .init(), publicKey: .init(leaf.publicKey), notValidBefore: Date.now.addingTimeInterval(-3600),
-      notValidAfter: Date.now.addingTimeInterval(Self.leafYearsValid * Self.secondsPerYear), issuer: certificate.subject,
-      subject: subject, signatureAlgorithm: .ecdsaWithSHA256,
+    let pem = try issue(
+      .init(leaf.publicKey), subject: subject, from: Date.now.addingTimeInterval(-3600),
+      to: Date.now.addingTimeInterval(Self.leafYearsValid * Self.secondsPerYear),
       extensions: Certificate.Extensions {
         Critical(BasicConstraints.notCertificateAuthority)
         Critical(KeyUsage(digitalSignature: true))
         try ExtendedKeyUsage(usages)
         if !alternatives.isEmpty { SubjectAlternativeNames(alternatives) }
-      }, issuerPrivateKey: .init(key))
-    return Credential(
-      certificatePEM: try certificate.serializeAsPEM().pemString + "\n", keyPEM: leaf.pemRepresentation + "\n")
+      })
+    return Credential(certificatePEM: pem, keyPEM: leaf.pemRepresentation + "\n")
+  }
+
+  /// A certificate for a public key, as PEM; it never outlives the authority's own.
+  func issue(
+    _ publicKey: Certificate.PublicKey, subject: DistinguishedName, from: Date, to: Date, extensions: Certificate.Extensions
+  ) throws -> String {
+    let leaf = try Certificate(
+      version: .v3, serialNumber: .init(), publicKey: publicKey, notValidBefore: from,
+      notValidAfter: min(to, certificate.notValidAfter), issuer: certificate.subject, subject: subject,
+      signatureAlgorithm: .ecdsaWithSHA256, extensions: extensions, issuerPrivateKey: .init(key))
+    return try leaf.serializeAsPEM().pemString + "\n"
   }
 }
 

@@ -10,8 +10,19 @@ struct DeleteOptions: Sendable {
   var resourceVersion: String?
   var propagationPolicy: String?
   var isDryRun = false
+  let notes = AdmissionNotes()
 
   init() {}
+
+  /// As admission webhooks see it.
+  var json: JSON {
+    var result: JSON = ["kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"]
+    result["gracePeriodSeconds"] = gracePeriodSeconds.map { JSON($0) } ?? .null
+    if uid != nil || resourceVersion != nil { result["preconditions"] = ["uid": JSON(uid), "resourceVersion": JSON(resourceVersion)] }
+    result["propagationPolicy"] = JSON(propagationPolicy)
+    if isDryRun { result["dryRun"] = ["All"] }
+    return result
+  }
 
   init(_ call: APICall, body: JSON) throws {
     gracePeriodSeconds = body["gracePeriodSeconds"].int ?? call.parameter("gracePeriodSeconds").flatMap { Int($0) }
@@ -52,17 +63,18 @@ enum DeletionStep: Equatable {
 }
 
 extension Resources {
-  private static let undeletable: Set<String> = ["default", "kube-system", "kube-public"]
-
   /// Deletes an object or starts its deletion. Answers with the object, and whether it is gone.
   func delete(_ request: ResourceRequest, _ options: DeleteOptions, user: UserInfo) async throws -> (object: JSON, isGone: Bool) {
     let (resource, name) = (request.resource, request.name ?? "")
-    if resource.kind == "Namespace", Self.undeletable.contains(name) {
-      throw APIFailure.forbidden(resource, name, "this namespace may not be deleted")
-    }
+    var isAdmitted = false
     for _ in 0..<Self.conflictRetriesMax {
       let (object, value) = try await stored(request)
+      try access.checkDelete(object, request, user)
       try checkPreconditions(options, object, resource, name)
+      if !isAdmitted {
+        try await admitDelete(request, options, object, user)
+        isAdmitted = true
+      }
       let step = DeletionStep.decide(object, kind: resource.kind, graceAsked: options.gracePeriodSeconds)
       do {
         switch step {
@@ -77,7 +89,7 @@ extension Resources {
           let stored = resource.group == resource.storageGroup ? last : EventConversion.toCore(last)
           let revision = try await store.write(.delete(key: value.key, value: StoredForm.encode(stored), .revision(value.revision)))
           last["metadata"]["resourceVersion"] = .string(String(revision))
-          if resource.kind == "Service" { await ServiceAddresses.release(last, self) }
+          if resource.kind == "Service" { await ServiceAddresses.release(ServiceAddresses.held(last), self) }
           return (last, true)
         case .mark(let grace):
           let marked = mark(object, grace: grace, kind: resource.kind)
@@ -97,6 +109,15 @@ extension Resources {
       }
     }
     throw APIFailure.changed(resource, name)
+  }
+
+  private func admitDelete(_ request: ResourceRequest, _ options: DeleteOptions, _ object: JSON, _ user: UserInfo) async throws {
+    var context = WriteContext(user: user, manager: "")
+    context.isDryRun = options.isDryRun
+    context.options = options.json
+    let attempt = try await attempt(.delete, request, name: request.name ?? "", context, old: object, nil)
+    try await admit(attempt, nil, context)
+    options.notes.add(context.notes.take())
   }
 
   private func mark(_ object: JSON, grace: Int, kind: String) -> JSON {

@@ -19,14 +19,7 @@ struct WatchRequest: Sendable {
   let sendsInitialEvents: Bool
   let allowsBookmarks: Bool
   let seconds: Int
-  var rendering = Rendering.object
-}
-
-/// How objects are shown to a client.
-enum Rendering: Sendable, Equatable {
-  case object
-  case table(version: TableVersion, include: TableObject)
-  case partial(version: TableVersion)
+  var form = AnswerForm()
 }
 
 /// One event of a watch, not yet bytes.
@@ -64,7 +57,7 @@ extension Resources {
       from: sendsInitial == true ? nil : revision, sendsInitialEvents: sendsInitial == true,
       allowsBookmarks: call.flag("allowWatchBookmarks"),
       seconds: call.parameter("timeoutSeconds").flatMap { Int($0) }.flatMap { $0 > 0 ? $0 : nil }
-        ?? Int.random(in: WatchRequest.secondsDefault))
+        ?? Int.random(in: WatchRequest.secondsDefault), form: call.answerForm ?? AnswerForm())
   }
 
   /// Runs a watch until its time is over, its reader leaves or the store ends it. `yield` is awaited for each group of
@@ -167,60 +160,29 @@ extension Resources {
     }
   }
 
-  /// Appends the event's line.
+  /// Appends the event: a line of JSON, or a frame of protobuf.
   func write(_ item: WatchItem, _ watch: WatchRequest, isFirst: Bool, to out: inout [UInt8]) throws {
-    out.append(contentsOf: "{\"type\":\"\(item.kind.rawValue)\",\"object\":".utf8)
-    if case .stored(let value, let revision) = item.content, watch.rendering == .object, watch.resource.group == watch.resource.storageGroup
+    let isJSON = watch.form.encoding != .protobuf
+    if isJSON, case .stored(let value, let revision) = item.content, watch.form.rendering == .object,
+      watch.resource.group == watch.resource.storageGroup
     {
+      out.append(contentsOf: "{\"type\":\"\(item.kind.rawValue)\",\"object\":".utf8)
       StoredForm.splice(value, revision: revision, into: &out)
-    } else {
-      var object = try object(item, watch.resource)
-      if item.kind != .error {
-        object = watch.rendering.render(object, watch.resource, isFirst: isFirst, isBookmark: item.kind == .bookmark)
-      }
-      object.write(to: &out)
+      out.append(contentsOf: "}\n".utf8)
+      return
     }
+    var object = try object(item, watch.resource)
+    if item.kind != .error {
+      object = watch.form.rendering.render(object, watch.resource, isFirst: isFirst, isBookmark: item.kind == .bookmark)
+    }
+    try write(kind: item.kind, object, isJSON: isJSON, to: &out)
+  }
+
+  /// Appends an event that is a value already.
+  func write(kind: WatchEvent.Kind, _ object: JSON, isJSON: Bool, to out: inout [UInt8]) throws {
+    guard isJSON else { return try Encoding.protobufFrame(kind: kind.rawValue, object: object, registry, into: &out) }
+    out.append(contentsOf: "{\"type\":\"\(kind.rawValue)\",\"object\":".utf8)
+    object.write(to: &out)
     out.append(contentsOf: "}\n".utf8)
-  }
-}
-
-extension Rendering {
-  /// What an Accept header asks for; nil where it takes nothing that there is.
-  static func negotiate(_ accept: String) -> Rendering? {
-    if accept.isEmpty { return .object }
-    for clause in accept.split(separator: ",") {
-      let parts = clause.split(separator: ";").map { $0.drop { $0 == " " } }
-      guard let type = parts.first else { continue }
-      var parameters: [Substring: Substring] = [:]
-      for part in parts.dropFirst() {
-        let pair = part.split(separator: "=", maxSplits: 1)
-        if pair.count == 2 { parameters[pair[0]] = pair[1] }
-      }
-      guard ["application/json", "*/*", "application/*", "application/yaml"].contains(type) else { continue }
-      guard let version = TableVersion(rawValue: String(parameters["v"] ?? "v1")) else { continue }
-      switch parameters["as"] {
-      case nil: return .object
-      case "Table" where parameters["g"] == "meta.k8s.io": return .table(version: version, include: .metadata)
-      case "PartialObjectMetadata" where parameters["g"] == "meta.k8s.io",
-        "PartialObjectMetadataList" where parameters["g"] == "meta.k8s.io":
-        return .partial(version: version)
-      default: continue
-      }
-    }
-    return nil
-  }
-
-  func render(_ object: JSON, _ resource: ResourceInfo, isFirst: Bool, isBookmark: Bool) -> JSON {
-    switch self {
-    case .object: return object
-    case .partial(let version): return partialObjectMetadata(object, version: version)
-    case .table(let version, let include):
-      var result = APIMachinery.table(
-        resource: resource, objects: isBookmark ? [] : [object], now: .now, includeObject: include, version: version)
-      if !isFirst { result["columnDefinitions"] = .array([]) }
-      result["metadata"] = ["resourceVersion": object["metadata"]["resourceVersion"]]
-      if isBookmark { result["rows"] = .array([]) }
-      return result
-    }
   }
 }

@@ -17,6 +17,8 @@ struct OpenAPISchemas {
     return Self.link(type.openAPIName, version)
   }
 
+  func link(to name: String) -> JSON { Self.link(name, version) }
+
   private static func link(_ name: String, _ version: Version) -> JSON {
     ["$ref": .string((version == .v3 ? "#/components/schemas/" : "#/definitions/") + name)]
   }
@@ -45,6 +47,11 @@ struct OpenAPISchemas {
 
   /// The schema of a type by its fields.
   mutating func schema(_ type: SchemaType) -> JSON {
+    switch type.custom {
+    case .object(let custom): return customSchema(custom)
+    case .list(let kind): return customListSchema(type, kind: kind)
+    case nil: break
+    }
     var properties = JSONObject()
     var required: [String] = []
     for field in type.fields {
@@ -103,7 +110,7 @@ struct OpenAPISchemas {
     case .bool: return plain("boolean")
     case .double: return plain("number", "double")
     case .bytes: return plain("string", "byte")
-    case .any: return .object(JSONObject())
+    case .any, .alternatives: return .object(JSONObject())
     case .quantity: return link(Self.link(Self.quantity, version), default: fallback)
     case .intOrString: return link(Self.link(Self.intOrString, version), default: fallback)
     case .time: return link(Self.link(Self.meta + "Time", version), default: fallback)

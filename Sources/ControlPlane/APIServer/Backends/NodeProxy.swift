@@ -25,7 +25,7 @@ struct NodeProxy: Sendable {
     if subresource == "log" { return .served(try await log(call, target, path + query, pod, container)) }
     guard let served = call.served else { throw APIFailure.badRequest("Upgrade request required") }
     guard served.headers.contains(name: "upgrade") else { throw APIFailure.badRequest("Upgrade request required") }
-    return .served(try await forward(served, to: target, uri: path + query))
+    return .served(try await forward(served, to: UpgradeTarget(host: target.host, port: target.port, tls: server.kubelets.tls), uri: path + query))
   }
 
   /// The container that the request means: the only one, or the default one of the annotation.
@@ -76,7 +76,7 @@ struct NodeProxy: Sendable {
   private static func isTrue(_ value: String) -> Bool { value == "1" || value == "true" }
 
   /// Where a node's kubelet listens.
-  private func kubelet(of name: String) async throws -> (host: String, port: Int) {
+  func kubelet(of name: String) async throws -> (host: String, port: Int) {
     let nodes = server.resources.resource("nodes")
     let node = try await server.resources.stored(ResourceRequest(resource: nodes, namespace: nil, name: name, subresource: nil)).object
     let port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].int ?? 10250
@@ -110,8 +110,8 @@ struct NodeProxy: Sendable {
       body: .stream { writer in for try await part in answer.body { try await writer.write(part) } })
   }
 
-  private func forward(
-    _ served: ServedRequest, to target: (host: String, port: Int), uri: String
+  func forward(
+    _ served: ServedRequest, to target: UpgradeTarget, uri: String
   ) async throws -> ServedResponse {
     var headers = HTTPHeaders()
     let left: Set<String> = ["host", "authorization", "content-length", "transfer-encoding", "accept-encoding"]
@@ -119,7 +119,7 @@ struct NodeProxy: Sendable {
     do {
       return try await forwardUpgrade(
         method: served.method, uri: uri, headers: headers,
-        to: UpgradeTarget(host: target.host, port: target.port, tls: server.kubelets.tls),
+        to: target,
         eventLoop: served.eventLoop ?? server.group.next())
     } catch let error as UpgradeForwardingError {
       throw APIFailure.internalError(error.description)
@@ -144,6 +144,8 @@ package struct KubeletConnections: Sendable {
     var configuration = HTTPClient.Configuration(tlsConfiguration: client)
     configuration.timeout.connect = .seconds(5)
     configuration.httpVersion = .http1Only
+    // Who asks is told at once that a node is not there.
+    configuration.connectionPool.retryConnectionEstablishment = false
     // Every followed log holds a connection for as long as somebody reads it.
     configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 4096
     http = HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
