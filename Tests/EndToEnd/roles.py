@@ -103,7 +103,7 @@ def a_nodes_kubeconfig(_):
         split.start_agent()
         node = ["--kubeconfig", split.agent.kubeconfig]
         server = split.server
-        server.out(*node, "get", "pods", "-A")
+        server.out(*node, "get", "pods", "-A", "--field-selector", "spec.nodeName=worker")
         for command in (["create", "namespace", "x"], ["create", "serviceaccount", "x"], ["delete", "node", "other"], ["label", "namespace", "default", "a=b"]):
             code, _, errors = server.kubectl(*node, *command, check=False)
             expect(code != 0 and "orbidden" in errors and "system:node:worker" in errors, f"{command}: {errors}")

@@ -73,7 +73,8 @@ final class LinkNamesLock {
       close(descriptor)
       throw StartFailure(
         code == EADDRINUSE
-          ? "another swiftlet on this machine names its pods' links \"\(prefix)...\". Stop it first, or give this one an --interface-prefix of its own (and --data-dir, --run-dir, --cgroup-root, --pod-cidr)."
+          ? "another swiftlet on this machine names its pods' links \"\(prefix)...\". Stop it first, "
+            + "or give this one an --interface-prefix of its own (and --data-dir, --run-dir, --cgroup-root, --pod-cidr)."
           : "the name \"\(prefix)\" of pods' links cannot be taken: \(String(cString: strerror(code)))")
     }
   }

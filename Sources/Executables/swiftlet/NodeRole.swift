@@ -127,7 +127,8 @@ struct NodeRole {
     }
     if let cluster = IPv4Range(options.podCIDR), let own = IPv4Range(range), !cluster.contains(own) {
       throw StartFailure(
-        "the cluster gave node \(nodeName) the pod addresses \(range), which are not among --pod-cidr \(options.podCIDR). Start the node with the --pod-cidr of its cluster."
+        "the cluster gave node \(nodeName) the pod addresses \(range), which are not among --pod-cidr \(options.podCIDR). "
+          + "Start the node with the --pod-cidr of its cluster."
       )
     }
     let network = try PodNetwork(

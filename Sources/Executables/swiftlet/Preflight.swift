@@ -17,7 +17,8 @@ enum Preflight {
     let supervisor = Machine.programDirectory + "/swiftlet-pod"
     guard access(supervisor, X_OK) == 0 else {
       throw StartFailure(
-        "\(supervisor) \(access(supervisor, F_OK) == 0 ? "cannot be executed" : "is missing"); swiftlet needs its pod supervisor beside itself. Build both with scripts/build, or copy swiftlet-pod there."
+        "\(supervisor) \(access(supervisor, F_OK) == 0 ? "cannot be executed" : "is missing"); "
+          + "swiftlet needs its pod supervisor beside itself. Build both with scripts/build, or copy swiftlet-pod there."
       )
     }
     guard options.kubeletPort == 0 || Machine.isPortFree("0.0.0.0", options.kubeletPort) else {
@@ -42,7 +43,8 @@ enum Preflight {
     } catch {
       let problem = error.errno.rawValue == ENODEV ? "the kernel has no overlayfs (modprobe overlay)" : "\(error)"
       throw StartFailure(
-        "containers' root file systems cannot be kept in \(data): \(problem). Choose a --data-dir on a local disk with ext4, xfs or btrfs; another overlay (a container's own root) and network file systems will not do."
+        "containers' root file systems cannot be kept in \(data): \(problem). "
+          + "Choose a --data-dir on a local disk with ext4, xfs or btrfs; another overlay (a container's own root) and network file systems will not do."
       )
     }
   }

@@ -111,7 +111,9 @@ package final class PodNetwork: Sendable {
       }
     }
     close()
-    for name in ["leases", "leases.new", "settings.new", NodeRange.name, NodeRange.name + ".new", "lock"] { removeFile(configuration.stateDirectory.appending(name)) }
+    for name in ["leases", "leases.new", "settings.new", NodeRange.name, NodeRange.name + ".new", "lock"] {
+      removeFile(configuration.stateDirectory.appending(name))
+    }
   }
 
   /// The range is on disk before its route is on the host: `remove` takes away exactly this route, whatever it is told.
