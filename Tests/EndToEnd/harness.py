@@ -59,8 +59,11 @@ class Host:
         for p in filter(str.isdigit, os.listdir("/proc")):
             try:
                 name = open(f"/proc/{p}/comm").read().strip()
+                state, parent = open(f"/proc/{p}/stat").read().rpartition(")")[2].split()[:2]
             except OSError:
                 continue
+            if (state, parent) == ("Z", "1"):
+                continue  # it has ended, and init has yet to hear of it
             if name.startswith("swiftlet"):
                 processes[int(p)] = name
         sysctls = {}

@@ -5,7 +5,7 @@ Environment: SWIFTLET_BIN (folder of both programs), SWIFTLET_E2E_PODS, _KILLS, 
 """
 import os, shutil, sys
 from harness import *
-import pods, survival
+import pods, survival, failures, disk, tools, roles
 try:
     import registry
 except ImportError:

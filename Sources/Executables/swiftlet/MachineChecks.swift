@@ -107,6 +107,29 @@ enum MachineChecks {
     }
   }
 
+  /// Mount points of this process's namespace, in the order in which they were mounted.
+  static func mounts() -> [String] {
+    (file("/proc/self/mountinfo") ?? "").split(separator: "\n").compactMap { line in
+      let parts = line.split(separator: " ")
+      return parts.count > 4 ? unescaped(parts[4]) : nil
+    }
+  }
+
+  /// The kernel writes spaces and the like as `\040`.
+  private static func unescaped(_ text: Substring) -> String {
+    var bytes: [UInt8] = []
+    var rest = text.utf8[...]
+    while let byte = rest.popFirst() {
+      if byte == UInt8(ascii: "\\"), rest.count >= 3, let value = UInt8(String(decoding: rest.prefix(3), as: UTF8.self), radix: 8) {
+        bytes.append(value)
+        rest = rest.dropFirst(3)
+      } else {
+        bytes.append(byte)
+      }
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
   static func cgroup2Mount() -> String? {
     for line in (file("/proc/self/mounts") ?? "").split(separator: "\n") {
       let parts = line.split(separator: " ")
