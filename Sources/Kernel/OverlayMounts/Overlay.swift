@@ -31,8 +31,18 @@ package enum Overlay {
       }
       try KernelError.check("fsconfig", "overlay lowerdir+=\(layer)", result)
     }
-    hasLowerdirPlus.withLock { $0 = true }
-    return try finish(context, upper, work, attributes)
+    let isKnown = hasLowerdirPlus.withLock { $0 == true }
+    do throws(KernelError) {
+      let mount = try finish(context, upper, work, attributes)
+      hasLowerdirPlus.withLock { $0 = true }
+      return mount
+    } catch {
+      guard !isKnown, error.errno == .invalidArgument else { throw error }
+    }
+    // Before 6.5 overlayfs takes every option as it comes and refuses only the mount.
+    let mount = try mountInGroups(try open(), layers, upper, work, attributes)
+    hasLowerdirPlus.withLock { $0 = false }
+    return mount
   }
 
   private static var EINVAL_: Int32 { Errno.invalidArgument.rawValue }

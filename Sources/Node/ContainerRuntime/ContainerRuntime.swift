@@ -21,6 +21,7 @@ package final class ContainerRuntime: Sendable {
   let sandboxes = Mutex<[String: Sandbox]>([:])
   /// nil: no v2 tree to write in.
   let cgroups: CgroupTree?
+  let burstable: BurstableWeight?
   private let deviceFilter: SharedDescriptor?
   private let program: SharedDescriptor
 
@@ -28,6 +29,7 @@ package final class ContainerRuntime: Sendable {
     let parts = try await offPool { try Self.prepare(configuration) }
     self.configuration = configuration
     cgroups = parts.cgroups
+    burstable = try parts.cgroups.map { try BurstableWeight($0) }
     missingControllers = parts.missing
     deviceFilter = parts.filter
     program = parts.program
@@ -96,6 +98,7 @@ package final class ContainerRuntime: Sendable {
     } catch {
       try? await offPool {
         _ = try? self.cgroups?.removePod(spec.id, qos: spec.qos)
+        try? self.burstable?.set(nil, ofPod: spec.id)
         try files.removeAll()
       }
       throw error
@@ -123,6 +126,7 @@ package final class ContainerRuntime: Sendable {
     defer { if cgroup >= 0 { close(cgroup) } }
     if let cgroups {
       let pod = try cgroups.makePod(spec.id, qos: spec.qos, limits: spec.podResources)
+      if spec.qos == .burstable { try burstable?.set(spec.podResources?.cpuWeight ?? BurstableWeight.kernelDefault, ofPod: spec.id) }
       cgroup = fcntl(try pod.child(CgroupTree.supervisorName).descriptor.rawValue, F_DUPFD_CLOEXEC, 3)
     }
     let passed = [theirs.rawValue, listener.rawValue, run.rawValue, plan.rawValue]
@@ -290,7 +294,7 @@ package final class ContainerRuntime: Sendable {
     guard let cgroups else { return nil }
     let pod = try CgroupDirectory(opening: cgroups.path(ofPod: sandbox.spec.id, qos: sandbox.spec.qos))
     let own = try pod.child(spec.id)
-    try own.apply(spec.limits, groupOOM: true)
+    try own.apply(spec.limits, groupOOM: !configuration.singleProcessOOMKill)
     if !spec.privileged, let deviceFilter {
       try KernelError.check("bpf(PROG_ATTACH)", "devices", cl_device_attach(own.descriptor.rawValue, deviceFilter.rawValue))
     }
