@@ -122,12 +122,12 @@ package final class ContainerRuntime: Sendable {
     let ours = SharedDescriptor(OwnedDescriptor(owning: pair[0]))
     let theirs = OwnedDescriptor(owning: pair[1])
 
-    var cgroup: Int32 = -1
-    defer { if cgroup >= 0 { close(cgroup) } }
+    var cgroup: SharedDescriptor?
     if let cgroups {
       let pod = try cgroups.makePod(spec.id, qos: spec.qos, limits: spec.podResources)
       if spec.qos == .burstable { try burstable?.set(spec.podResources?.cpuWeight ?? BurstableWeight.kernelDefault, ofPod: spec.id) }
-      cgroup = fcntl(try pod.child(CgroupTree.supervisorName).descriptor.rawValue, F_DUPFD_CLOEXEC, 3)
+      let own = try pod.child(CgroupTree.supervisorName)
+      cgroup = SharedDescriptor(try own.descriptor.duplicate())
     }
     let passed = [theirs.rawValue, listener.rawValue, run.rawValue, plan.rawValue]
     var pidfd: Int32 = -1
@@ -138,7 +138,8 @@ package final class ContainerRuntime: Sendable {
       free(id)
     }
     let argv: [UnsafePointer<CChar>?] = [UnsafePointer(name), UnsafePointer(id), nil]
-    let pid = cl_spawn(program.rawValue, argv, passed, passed.count, cgroup, &pidfd)
+    let pid = cl_spawn(program.rawValue, argv, passed, passed.count, cgroup?.rawValue ?? -1, &pidfd)
+    withExtendedLifetime((cgroup, plan)) {}
     try KernelError.check("clone3", configuration.supervisorPath.string, pid)
     return Spawned(socket: ours, pid: pid, pidfd: SharedDescriptor(OwnedDescriptor(owning: pidfd)))
   }
