@@ -35,6 +35,7 @@ let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let grdbSQLite: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swift")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -54,9 +55,12 @@ let model: [Target] = [
 ]
 
 let decisions: [Target] = [
+  room("Decisions", "CEL", ["JSONCodec"]),
   room("Decisions", "PodLifecycle", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Scheduling", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "APIMachinery", ["KubernetesAPI", "JSONCodec"]),
+  room("Decisions", "Admission", ["KubernetesAPI", "JSONCodec"]),
+  room("Decisions", "Authorization", ["KubernetesAPI", "JSONCodec"]),
 ]
 
 let kernel: [Target] = [
@@ -85,8 +89,8 @@ let node: [Target] = [
 
 let controlPlane: [Target] = [
   room("ControlPlane", "APIServer", [
-    "KubernetesAPI", "JSONCodec", "APIMachinery", "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams", "CZlib",
-    nioCore, nioPosix, nioHTTP1, nioSSL, nioHTTP2, httpClient, x509, crypto, yams, log, systemPackage,
+    "KubernetesAPI", "JSONCodec", "APIMachinery", "Admission", "Authorization", "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams", "CZlib",
+    nioCore, nioPosix, nioHTTP1, nioSSL, nioHTTP2, httpClient, x509, crypto, cryptoExtras, yams, log, systemPackage,
   ]),
   room("ControlPlane", "Scheduler", ["KubernetesAPI", "JSONCodec", "Scheduling", "KubernetesClient", log]),
 ]
@@ -106,9 +110,15 @@ let executables: [Target] = [
 let roomTests: [Target] = [
   tests("JSONCodecTests", ["JSONCodec"]),
   tests("KubernetesAPITests", ["KubernetesAPI", "JSONCodec"]),
+  tests("CELTests", ["CEL", "JSONCodec"]),
   tests("SchedulingTests", ["Scheduling", "KubernetesAPI", "JSONCodec"]),
   tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"]),
-  tests("APIServerTests", ["APIServer", "APIMachinery", "KubernetesAPI", "JSONCodec", "RevisionStore", systemPackage]),
+  tests("AdmissionTests", ["Admission", "KubernetesAPI", "JSONCodec", yams]),
+  tests("AuthorizationTests", ["Authorization", "KubernetesAPI", "JSONCodec"]),
+  tests("APIServerTests", [
+    "APIServer", "APIMachinery", "Authorization", "HTTPServing", "KubernetesAPI", "KubernetesClient", "JSONCodec", "RevisionStore", systemPackage, httpClient,
+    nioCore, nioPosix, nioHTTP1, x509, crypto, cryptoExtras, log,
+  ]),
   tests("RevisionStoreTests", ["RevisionStore"]),
   tests("NFTablesTests", ["NFTables"]),
   tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),

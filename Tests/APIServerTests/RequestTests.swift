@@ -42,24 +42,6 @@ import Testing
   }
 }
 
-@Suite struct NegotiationTests {
-  @Test func accept() {
-    #expect(Rendering.negotiate("") == .object)
-    #expect(Rendering.negotiate("application/vnd.kubernetes.protobuf,application/json") == .object)
-    #expect(
-      Rendering.negotiate("application/json;as=Table;v=v1;g=meta.k8s.io,application/json") == .table(version: .v1, include: .metadata))
-    #expect(Rendering.negotiate("application/json;as=Table;v=v9;g=meta.k8s.io,application/json") == .object)
-    #expect(Rendering.negotiate("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1") == .partial(version: .v1))
-    #expect(Rendering.negotiate("text/html") == nil)
-  }
-
-  @Test func aggregatedDiscovery() {
-    let asked = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
-    #expect(AggregatedForm.negotiate(asked)?.version == .v2)
-    #expect(AggregatedForm.negotiate("application/json") == nil)
-  }
-}
-
 @Suite struct AddressRangeTests {
   @Test func ranges() {
     let range = IPv4Range("10.96.0.0/16")!
@@ -123,28 +105,6 @@ import Testing
     defer { PrivateDirectory.remove(directory) }
     let token = try tokens.token(.init(namespace: "n", account: "a", accountUID: "", audiences: [], expires: 2000, issued: 0))
     #expect(try ServiceAccountTokens(directory: directory).claims(token, now: Timestamp(secondsSinceEpoch: 1)) != nil)
-  }
-}
-
-@Suite struct AuthorizationTests {
-  private func allows(_ user: UserInfo, _ method: String, _ path: String) -> Bool {
-    Authorization.allows(user, method: method, ResourceRequest(path: path.split(separator: "/").map(String.init), registry: .shared)!)
-  }
-
-  @Test func administratorsMayDoEverythingAndStrangersNothing() {
-    let admin = UserInfo(name: "a", groups: ["system:masters"])
-    let account = UserInfo(name: "system:serviceaccount:x:y", groups: ["system:serviceaccounts", "system:authenticated"])
-    #expect(allows(admin, "DELETE", "/api/v1/nodes/n"))
-    for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] { #expect(!allows(account, method, "/api/v1/namespaces/x/secrets/s")) }
-  }
-
-  @Test func aKubeletChangesItsOwnNodeAlone() {
-    let kubelet = UserInfo(name: "system:node:n1", groups: ["system:nodes", "system:authenticated"])
-    #expect(allows(kubelet, "PATCH", "/api/v1/nodes/n1/status"))
-    #expect(!allows(kubelet, "PATCH", "/api/v1/nodes/n2/status"))
-    #expect(allows(kubelet, "GET", "/api/v1/namespaces/x/secrets/s"))
-    #expect(!allows(kubelet, "POST", "/api/v1/namespaces/x/secrets"))
-    #expect(!allows(kubelet, "DELETE", "/api/v1/namespaces/x"))
   }
 }
 

@@ -101,6 +101,27 @@ def forward_a_port(node):
 
 
 @test
+def host_ports(node):
+    port = 18000 + node.index
+    node.apply(pod("hostport", ["sh", "-c", "mkdir /w; echo here > /w/index.html; exec httpd -f -p 8080 -h /w"],
+                   container=dict(ports=[dict(containerPort=8080, hostPort=port)])))
+    node.ready("hostport")
+    address = next(a["address"] for a in node.json("get", "nodes")["items"][0]["status"]["addresses"] if a["type"] == "InternalIP")
+    url = f"http://{address}:{port}/"
+    expect(sh("curl", "-s", "-m", "5", url)[1] == "here\n", "the node does not reach its own host port")
+    expect(node.out("exec", "web", "--", "wget", "-qO-", url) == "here\n", "a pod does not reach the host port")
+    expect(node.out("exec", "hostport", "--", "wget", "-qO-", url) == "here\n", "the pod does not reach itself through its host port")
+    second = pod("hostport2", container=dict(ports=[dict(containerPort=8080, hostPort=port)]))
+    node.apply(second)
+    eventually("a second pod with the port is not placed", lambda: any(
+        "free ports" in c.get("message", "") for c in node.json("get", "pod", "hostport2")["status"].get("conditions", [])), 15)
+    node.out("delete", "pod", "hostport", "--now")
+    node.ready("hostport2")
+    node.out("delete", "pod", "hostport2", "--now")
+    expect(sh("curl", "-s", "-m", "2", url, check=False)[0] != 0, "the port outlives its pods")
+
+
+@test
 def change_and_watch(node):
     watch = subprocess.Popen(["kubectl", "get", "pods", "-w", "--no-headers"], env=node.env, stdout=subprocess.PIPE, text=True)
     try:

@@ -164,7 +164,14 @@ private final class TestNode: Sendable {
       address: .tcp(host: "127.0.0.1", port: 0),
       tls: try ServerTLS(
         certificateChainPEM: bytes("server.crt"), privateKeyPEM: bytes("server.key"), clientAuthoritiesPEM: bytes("ca.crt")),
-      nodeName: "n", authorizer: KubeletAuthorizers.users(["kube-apiserver-kubelet-client"]))
+      nodeName: "n",
+      authenticator: { token in
+        switch token {
+        case "good": PeerIdentity(user: "kube-apiserver-kubelet-client", groups: [])
+        case "stranger": PeerIdentity(user: "stranger", groups: [])
+        default: nil
+        }
+      }, authorizer: KubeletAuthorizers.users(["kube-apiserver-kubelet-client"]))
     configuration.limits.stopGrace = .milliseconds(300)
     server = KubeletServer(
       configuration: configuration, backend: backend, group: MultiThreadedEventLoopGroup.singleton, log: Logger(label: "test"))
@@ -195,6 +202,18 @@ private final class TestNode: Sendable {
     let der = try Array(Data(contentsOf: URL(fileURLWithPath: node.directory + "/admin.der")))
     #expect(PeerIdentity(certificateDER: der) == PeerIdentity(user: "root", groups: ["dev", "system:masters"]))
     #expect(PeerIdentity(certificateDER: Array(der.dropLast(der.count / 2))) == nil)
+    await node.stop()
+  }
+
+  @Test func tokensOpenWhatTheirBearerMay() async throws {
+    let node = try await TestNode()
+    #expect(try await node.curl("/healthz", as: nil, "-H 'Authorization: Bearer good'") == "ok200")
+    #expect(try await node.curl("/healthz", as: nil, "-H 'Authorization: Bearer stranger'").hasSuffix("403"))
+    for header in ["Bearer other", "Bearer ", "Basic good", "good"] {
+      #expect(try await node.curl("/healthz", as: nil, "-H 'Authorization: \(header)'") == "Unauthorized401", "\(header)")
+    }
+    // A certificate is who it is, whatever a token beside it says.
+    #expect(try await node.curl("/healthz", as: "somebody", "-H 'Authorization: Bearer good'").hasSuffix("403"))
     await node.stop()
   }
 

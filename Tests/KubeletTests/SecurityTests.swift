@@ -167,11 +167,16 @@ struct UserCase: CustomTestStringConvertible, Sendable {
   ])
   func signals(text: String, number: Int32) { #expect(signalNumber(text) == number) }
 
-  @Test func hostnames() {
-    func name(_ spec: JSON, _ name: String = "web") -> String { podHostname(Pod(["metadata": ["name": .string(name)], "spec": spec])) }
-    #expect(name([:]) == "web")
-    #expect(name(["hostname": "other"]) == "other")
-    #expect(name([:], String(repeating: "a", count: 62) + "-bcd") == String(repeating: "a", count: 62))
+  @Test func hostnames() throws {
+    func name(_ spec: JSON, _ name: String = "web") throws -> String {
+      try podHostname(Pod(["metadata": ["name": .string(name), "namespace": "ns"], "spec": spec]), clusterDomain: "cluster.local")
+    }
+    #expect(try name([:]) == "web")
+    #expect(try name(["hostname": "other"]) == "other")
+    #expect(try name(["hostnameOverride": "full.example.org"]) == "full.example.org")
+    #expect(try name(["subdomain": "sub", "setHostnameAsFQDN": true]) == "web.sub.ns.svc.cluster.local")
+    #expect(throws: ContainerConfigError.self) { try name(["subdomain": .string(String(repeating: "s", count: 60)), "setHostnameAsFQDN": true]) }
+    #expect(try name([:], String(repeating: "a", count: 62) + "-bcd") == String(repeating: "a", count: 62))
   }
 
   @Test func logTails() throws {

@@ -2,24 +2,6 @@ import APIMachinery
 import HTTPServing
 import JSONCodec
 
-/// Who makes a request.
-struct UserInfo: Sendable, Equatable {
-  var name: String
-  var groups: [String]
-  var uid = ""
-
-  static let anonymous = UserInfo(name: "system:anonymous", groups: ["system:unauthenticated"])
-  var isAnonymous: Bool { self == Self.anonymous }
-  var isAdministrator: Bool { groups.contains("system:masters") }
-  /// The node's name where the user is a kubelet.
-  var nodeName: String? {
-    groups.contains("system:nodes") && name.hasPrefix("system:node:") ? String(name.dropFirst("system:node:".count)) : nil
-  }
-  /// True for the control plane's own loops in this process.
-  var isControlPlane: Bool { name == "system:apiserver" }
-  static let controlPlane = UserInfo(name: "system:apiserver", groups: ["system:masters", "system:authenticated"])
-}
-
 /// A request for a resource, whatever carried it here.
 struct APICall: Sendable {
   enum Body: Sendable {
@@ -36,7 +18,8 @@ struct APICall: Sendable {
   var path: [String]
   var query: [(name: String, value: String)]
   var contentType = "application/json"
-  var accept = "application/json"
+  /// How the answer is shown and written; nil where the caller takes nothing that there is.
+  var answerForm: AnswerForm? = AnswerForm()
   var userAgent = ""
   var body = Body.none
   /// The HTTP request it came in, for upgrades; nil for calls in this process.

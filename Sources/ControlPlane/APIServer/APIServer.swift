@@ -1,4 +1,5 @@
 import APIMachinery
+import Admission
 import HTTPServing
 import JSONCodec
 import KubernetesAPI
@@ -18,6 +19,12 @@ package struct APIServerConfiguration: Sendable {
   package var podCIDR: String
   /// The CA's certificate in PEM, for pods.
   package var authorityPEM: String
+  /// The certificate of the authority whose clients say in headers whom they act for; nil: nobody's word is taken.
+  package var frontProxyAuthorityPEM: String?
+  /// Signs certificates that CertificateSigningRequests ask for; nil: nobody does here.
+  package var signingAuthority: CertificateAuthority?
+  /// Where requests over HTTP are written down; nil: nowhere. Calls within the process are not.
+  package var auditLog: AuditLog?
 
   package init(dataDirectory: FilePath, serviceCIDR: String, podCIDR: String, authorityPEM: String) {
     self.dataDirectory = dataDirectory
@@ -30,13 +37,14 @@ package struct APIServerConfiguration: Sendable {
 /// The Kubernetes API over one store. It answers HTTP requests and, with the same code, calls in this process.
 package final class APIServer: Sendable {
   let resources: Resources
-  let registry: SchemaRegistry
+  var access: AccessControl { resources.access }
   let authentication: Authentication
+  let frontProxy: FrontProxy?
   let tokens: ServiceAccountTokens
   let kubelets: KubeletConnections
+  let backends: BackendClients
   let group: any EventLoopGroup
   let configuration: APIServerConfiguration
-  let discovery: Discovery
   let metrics = ServerMetrics()
   let log: Logger
 
@@ -48,27 +56,61 @@ package final class APIServer: Sendable {
     self.kubelets = kubelets
     self.group = group
     self.log = log
-    registry = .shared
+    backends = BackendClients(group: group)
     resources = Resources(
-      store: store, registry: registry, admission: Admission(), serviceRange: IPv4Range(configuration.serviceCIDR), log: log)
+      store: store, catalog: ResourceCatalog(.shared), plugins: Self.plugins, serviceRange: IPv4Range(configuration.serviceCIDR),
+      backends: backends, log: log)
     tokens = try ServiceAccountTokens(directory: configuration.dataDirectory.appending("pki"))
-    authentication = Authentication(tokens: tokens)
-    discovery = Discovery(registry: registry)
+    frontProxy = try configuration.frontProxyAuthorityPEM.map { try FrontProxy(authorityPEM: $0) }
+    authentication = Authentication(tokens: tokens, resources: resources, frontProxy: frontProxy)
   }
+
+  var registry: SchemaRegistry { resources.registry }
+  var discovery: Discovery { resources.catalog.discovery }
 
   /// The loops that a cluster cannot do without: they run until the task is cancelled.
   package func runControllers() async throws {
     try await bootstrapObjects()
+    try await reconcileDefaultRoles()
+    try await publishAuthentication()
+    let definitions = DefinitionController(resources: resources, hooks: .standard)
+    try await definitions.load()
     await withTaskGroup(of: Void.self) { group in
       let client = KubernetesClient(transport: LocalTransport(server: self, user: .controlPlane))
       group.addTask { await NamespaceController(client: client, server: self).run() }
+      group.addTask { await self.resources.webhooks.mutating.run() }
+      group.addTask { await self.resources.webhooks.validating.run() }
+      group.addTask { await definitions.run() }
+      group.addTask { await QuotaController(resources: self.resources).run() }
+      group.addTask { await self.runRoleAggregation() }
+      if let authority = self.configuration.signingAuthority {
+        group.addTask { await CertificateController(client: client, authority: authority, access: self.access, log: self.log).run() }
+      }
+      group.addTask {
+        await TokenSecretController(
+          client: client, tokens: self.tokens, authorityPEM: self.configuration.authorityPEM, log: self.log
+        ).run()
+      }
+      group.addTask { await CredentialExpiry(client: client, log: self.log).run() }
       group.addTask { await EventExpiry(resources: self.resources).run() }
       group.addTask { await NodeRangeController(client: client, range: self.configuration.podCIDR, log: self.log).run() }
     }
   }
 
-  /// Closes the connections to kubelets.
-  package func shutdown() async { try? await kubelets.http.shutdown() }
+  /// Finalizers and taints that a controller takes away are only set where that controller runs.
+  private static var plugins: AdmissionChain {
+    var settings = AdmissionSettings()
+    settings.protectedKinds = []
+    settings.taintsNewNodes = false
+    return AdmissionChain(settings)
+  }
+
+  /// Closes the connections to kubelets and to programs in the cluster.
+  package func shutdown() async {
+    access.index.stop()
+    try? await kubelets.http.shutdown()
+    await backends.shutdown()
+  }
 
   /// A transport for a role in this process: no TLS, no JSON text.
   package func transport(user name: String, groups: [String]) -> any APITransport {

@@ -13,7 +13,9 @@ extension APIServer {
       try await Self.ensure(client, .namespaces, ["kind": "Namespace", "apiVersion": "v1", "metadata": ["name": .string(name)]])
       await NamespaceController(client: client, server: self).furnish(name)
     }
+    try await ServiceAddresses.repair(resources)
     guard let range = IPv4Range(configuration.serviceCIDR) else { return }
+    try await ensureServiceRange(client, range)
     try await Self.ensure(
       client, .services("default"),
       [
@@ -24,6 +26,25 @@ extension APIServer {
           "ports": [["name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443]],
         ],
       ])
+  }
+
+  private func ensureServiceRange(_ client: KubernetesClient, _ range: IPv4Range) async throws {
+    let ranges = ResourcePath(group: "networking.k8s.io", "servicecidrs")
+    try await Self.ensure(
+      client, ranges,
+      [
+        "kind": "ServiceCIDR", "apiVersion": "networking.k8s.io/v1", "metadata": ["name": "kubernetes"],
+        "spec": ["cidrs": [.string(range.text)]],
+      ])
+    var object = try await client.get(ranges, name: "kubernetes")
+    guard object["status"]["conditions"].isEmpty else { return }
+    object["status"]["conditions"] = [
+      [
+        "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes Service CIDR is ready",
+        "lastTransitionTime": .string(Timestamp.now.rfc3339),
+      ]
+    ]
+    try await client.update(ranges, name: "kubernetes", subresource: "status", object)
   }
 
   static func ensure(_ client: KubernetesClient, _ path: ResourcePath, _ object: JSON) async throws {
@@ -138,7 +159,8 @@ struct NamespaceController: Sendable {
 }
 
 /// The namespaces that are being emptied: one loop for each, however often it changes meanwhile.
-private final class Draining: Sendable {
+/// What is being emptied, so that nothing is emptied twice at a time.
+final class Draining: Sendable {
   private let names = Mutex<Set<String>>([])
   func begin(_ name: String) -> Bool { names.withLock { $0.insert(name).inserted } }
   func end(_ name: String) { names.withLock { _ = $0.remove(name) } }

@@ -33,9 +33,10 @@ package struct CertificateAuthority: Sendable {
   package let certificatePEM: String
 
   /// Reads the authority in a folder, or makes one there.
-  package init(directory: FilePath) throws {
-    let certificatePath = directory.appending("ca.crt").string
-    let keyPath = directory.appending("ca.key").string
+  /// - Parameter name: of its files (`<name>.crt`, `<name>.key`); its common name is `swiftlet-<name>`.
+  package init(directory: FilePath, name fileName: String = "ca") throws {
+    let certificatePath = directory.appending("\(fileName).crt").string
+    let keyPath = directory.appending("\(fileName).key").string
     let files = FileManager.default
     if let keyData = files.contents(atPath: keyPath), let certificateData = files.contents(atPath: certificatePath) {
       certificatePEM = String(decoding: certificateData, as: UTF8.self)
@@ -44,19 +45,19 @@ package struct CertificateAuthority: Sendable {
       } catch {
         throw IdentityError(
           path: certificatePath,
-          problem: "is no PEM certificate (\(error)); restore it from a backup, or remove both ca.crt and ca.key to start a new authority")
+          problem: "is no PEM certificate (\(error)); restore it from a backup, or remove both \(fileName).crt and \(fileName).key to start a new authority")
       }
       do {
         key = try P256.Signing.PrivateKey(pemRepresentation: String(decoding: keyData, as: UTF8.self))
       } catch {
         throw IdentityError(
           path: keyPath,
-          problem: "is no P-256 key in PEM (\(error)); restore it from a backup, or remove both ca.crt and ca.key to start a new authority")
+          problem: "is no P-256 key in PEM (\(error)); restore it from a backup, or remove both \(fileName).crt and \(fileName).key to start a new authority")
       }
       return
     }
     let key = P256.Signing.PrivateKey()
-    let name = try DistinguishedName { CommonName("swiftlet-ca") }
+    let name = try DistinguishedName { CommonName("swiftlet-\(fileName)") }
     let certificate = try Certificate(
       version: .v3, serialNumber: .init(), publicKey: .init(key.publicKey), notValidBefore: Date.now.addingTimeInterval(-3600),
       notValidAfter: Date.now.addingTimeInterval(Self.yearsValid * Self.secondsPerYear), issuer: name, subject: name,
@@ -90,18 +91,27 @@ package struct CertificateAuthority: Sendable {
       for organization in organizations { OrganizationName(organization) }
       CommonName(commonName)
     }
-    let certificate = try Certificate(
-      version: .v3, serialNumber: .init(), publicKey: .init(leaf.publicKey), notValidBefore: Date.now.addingTimeInterval(-3600),
-      notValidAfter: Date.now.addingTimeInterval(Self.leafYearsValid * Self.secondsPerYear), issuer: certificate.subject,
-      subject: subject, signatureAlgorithm: .ecdsaWithSHA256,
+    let pem = try issue(
+      .init(leaf.publicKey), subject: subject, from: Date.now.addingTimeInterval(-3600),
+      to: Date.now.addingTimeInterval(Self.leafYearsValid * Self.secondsPerYear),
       extensions: Certificate.Extensions {
         Critical(BasicConstraints.notCertificateAuthority)
         Critical(KeyUsage(digitalSignature: true))
         try ExtendedKeyUsage(usages)
         if !alternatives.isEmpty { SubjectAlternativeNames(alternatives) }
-      }, issuerPrivateKey: .init(key))
-    return Credential(
-      certificatePEM: try certificate.serializeAsPEM().pemString + "\n", keyPEM: leaf.pemRepresentation + "\n")
+      })
+    return Credential(certificatePEM: pem, keyPEM: leaf.pemRepresentation + "\n")
+  }
+
+  /// A certificate for a public key, as PEM; it never outlives the authority's own.
+  func issue(
+    _ publicKey: Certificate.PublicKey, subject: DistinguishedName, from: Date, to: Date, extensions: Certificate.Extensions
+  ) throws -> String {
+    let leaf = try Certificate(
+      version: .v3, serialNumber: .init(), publicKey: publicKey, notValidBefore: from,
+      notValidAfter: min(to, certificate.notValidAfter), issuer: certificate.subject, subject: subject,
+      signatureAlgorithm: .ecdsaWithSHA256, extensions: extensions, issuerPrivateKey: .init(key))
+    return try leaf.serializeAsPEM().pemString + "\n"
   }
 }
 

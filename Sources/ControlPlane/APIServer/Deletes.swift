@@ -10,8 +10,19 @@ struct DeleteOptions: Sendable {
   var resourceVersion: String?
   var propagationPolicy: String?
   var isDryRun = false
+  let notes = AdmissionNotes()
 
   init() {}
+
+  /// As admission webhooks see it.
+  var json: JSON {
+    var result: JSON = ["kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"]
+    result["gracePeriodSeconds"] = gracePeriodSeconds.map { JSON($0) } ?? .null
+    if uid != nil || resourceVersion != nil { result["preconditions"] = ["uid": JSON(uid), "resourceVersion": JSON(resourceVersion)] }
+    result["propagationPolicy"] = JSON(propagationPolicy)
+    if isDryRun { result["dryRun"] = ["All"] }
+    return result
+  }
 
   init(_ call: APICall, body: JSON) throws {
     gracePeriodSeconds = body["gracePeriodSeconds"].int ?? call.parameter("gracePeriodSeconds").flatMap { Int($0) }
@@ -33,7 +44,7 @@ enum DeletionStep: Equatable {
   case wait
 
   /// Pods get time to stop where a kubelet has them; every other kind goes as soon as no finalizer holds it.
-  static func decide(_ object: JSON, kind: String, graceAsked: Int?) -> DeletionStep {
+  static func decide(_ object: JSON, kind: String, graceAsked: Int?, isDefinition: Bool = false) -> DeletionStep {
     let metadata = ObjectMeta(object["metadata"])
     var grace = 0
     if kind == "Pod" {
@@ -42,6 +53,8 @@ enum DeletionStep: Equatable {
       if pod.spec.nodeName.isEmpty || pod.isTerminal || pod.isMirror { grace = 0 }
     }
     let isHeld = !metadata.finalizers.isEmpty || (kind == "Namespace" && !(object["spec"]["finalizers"].array ?? []).isEmpty)
+    // A definition waits for its objects.
+    if isDefinition, metadata.deletionTimestamp == nil { return .mark(graceSeconds: 0) }
     guard metadata.deletionTimestamp != nil else { return grace > 0 || isHeld ? .mark(graceSeconds: grace) : .remove }
     // A second request may shorten the time, never lengthen it.
     let current = metadata.deletionGracePeriodSeconds ?? 0
@@ -52,18 +65,21 @@ enum DeletionStep: Equatable {
 }
 
 extension Resources {
-  private static let undeletable: Set<String> = ["default", "kube-system", "kube-public"]
-
   /// Deletes an object or starts its deletion. Answers with the object, and whether it is gone.
   func delete(_ request: ResourceRequest, _ options: DeleteOptions, user: UserInfo) async throws -> (object: JSON, isGone: Bool) {
     let (resource, name) = (request.resource, request.name ?? "")
-    if resource.kind == "Namespace", Self.undeletable.contains(name) {
-      throw APIFailure.forbidden(resource, name, "this namespace may not be deleted")
-    }
+    var isAdmitted = false
     for _ in 0..<Self.conflictRetriesMax {
       let (object, value) = try await stored(request)
+      try access.checkDelete(object, request, user)
       try checkPreconditions(options, object, resource, name)
-      let step = DeletionStep.decide(object, kind: resource.kind, graceAsked: options.gracePeriodSeconds)
+      if !isAdmitted {
+        try await admitDelete(request, options, object, user)
+        isAdmitted = true
+      }
+      let step = DeletionStep.decide(
+        object, kind: resource.kind, graceAsked: options.gracePeriodSeconds,
+        isDefinition: resource.isDefinition)
       do {
         switch step {
         case .wait: return (object, false)
@@ -74,18 +90,18 @@ extension Resources {
             last["metadata"]["deletionTimestamp"] = .string(Timestamp.now.rfc3339)
             last["metadata"]["deletionGracePeriodSeconds"] = 0
           }
-          let stored = resource.group == resource.storageGroup ? last : EventConversion.toCore(last)
+          let stored = try await deletable(last, resource)
           let revision = try await store.write(.delete(key: value.key, value: StoredForm.encode(stored), .revision(value.revision)))
           last["metadata"]["resourceVersion"] = .string(String(revision))
-          if resource.kind == "Service" { await ServiceAddresses.release(last, self) }
+          if resource.kind == "Service" { await ServiceAddresses.release(ServiceAddresses.held(last), self) }
           return (last, true)
         case .mark(let grace):
-          let marked = mark(object, grace: grace, kind: resource.kind)
+          let marked = mark(object, grace: grace, resource)
           if options.isDryRun { return (marked, false) }
-          let revision = try await store.write(.put(key: value.key, value: StoredForm.encode(resource.group == resource.storageGroup ? marked : EventConversion.toCore(marked)), .revision(value.revision)))
+          let stored = try await deletable(marked, resource)
+          let revision = try await store.write(.put(key: value.key, value: StoredForm.encode(stored), .revision(value.revision)))
           var result = marked
           result["metadata"]["resourceVersion"] = .string(String(revision))
-          decoded.remember(result, at: revision)
           return (result, false)
         }
       } catch let error as RevisionStoreError {
@@ -99,11 +115,30 @@ extension Resources {
     throw APIFailure.changed(resource, name)
   }
 
-  private func mark(_ object: JSON, grace: Int, kind: String) -> JSON {
+  private func admitDelete(_ request: ResourceRequest, _ options: DeleteOptions, _ object: JSON, _ user: UserInfo) async throws {
+    var context = WriteContext(user: user, manager: "")
+    context.isDryRun = options.isDryRun
+    context.options = options.json
+    let attempt = try await attempt(.delete, request, name: request.name ?? "", context, old: object, nil)
+    try await admit(attempt, nil, context)
+    options.notes.add(context.notes.take())
+  }
+
+  private func deletable(_ object: JSON, _ resource: ResourceInfo) async throws -> JSON {
+    resource.group == resource.storageGroup ? try await storable(object, resource) : EventConversion.toCore(object)
+  }
+
+  private func mark(_ object: JSON, grace: Int, _ resource: ResourceInfo) -> JSON {
+    let kind = resource.kind
     var marked = object
     marked["metadata"]["deletionTimestamp"] = .string(Timestamp.now.advanced(bySeconds: Double(grace)).rfc3339)
     marked["metadata"]["deletionGracePeriodSeconds"] = JSON(grace)
     if kind == "Namespace" { marked["status"]["phase"] = "Terminating" }
+    if resource.isDefinition {
+      let finalizers = (object["metadata"]["finalizers"].array ?? []).filter { $0.string != JSON.definitionCleanupFinalizer }
+      marked["metadata"]["finalizers"] = .array(finalizers + [.string(JSON.definitionCleanupFinalizer)])
+      marked["status"] = definitionStatus(marked, deletion: .pending, now: .now)
+    }
     if let generation = object["metadata"]["generation"].int { marked["metadata"]["generation"] = JSON(generation + 1) }
     return marked
   }
@@ -135,4 +170,8 @@ extension Resources {
     }
     return page
   }
+}
+
+extension ResourceInfo {
+  var isDefinition: Bool { group == "apiextensions.k8s.io" && kind == "CustomResourceDefinition" }
 }

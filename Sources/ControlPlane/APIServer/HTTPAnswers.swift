@@ -1,4 +1,5 @@
 import APIMachinery
+import Authorization
 import HTTPServing
 import JSONCodec
 import KubernetesAPI
@@ -10,24 +11,56 @@ extension APIServer {
   /// Answers one HTTP request.
   package func serve(_ request: ServedRequest) async -> ServedResponse {
     let started = ContinuousClock.now
-    let response = await answer(request)
+    let trail = configuration.auditLog.map { AuditTrail($0, request) }
+    var response = await answer(request, trail)
+    if let trail { response = trail.finish(response) }
     metrics.count(method: request.method.rawValue, code: Int(response.status.code), duration: ContinuousClock.now - started)
     return response
   }
 
-  private func answer(_ request: ServedRequest) async -> ServedResponse {
+  private func answer(_ request: ServedRequest, _ trail: AuditTrail?) async -> ServedResponse {
     var warnings = Warnings()
     do {
-      let user = try await authentication.user(of: request, resources: resources)
-      if let open = try await openPath(request, user) { return open }
-      guard !user.isAnonymous else { throw APIFailure.unauthorized }
       let path = request.path.split(separator: "/").map(String.init)
+      let resourceRequest = ResourceRequest(path: path, registry: registry)
+      let user = try await identify(request, path, resourceRequest, trail)
+      if resourceRequest == nil { try await authorizePath(request, user) }
+      if let open = try await openPath(request) { return open }
+      guard !user.isAnonymous else { throw APIFailure.unauthorized }
       if let document = try documents(path, request, user) { return document }
-      guard let resourceRequest = ResourceRequest(path: path, registry: registry) else { throw APIFailure.noSuchPath }
-      let call = Self.call(request, user, path)
-      return try await response(perform(call, resourceRequest, &warnings), call, warnings)
+      guard let resourceRequest else { throw APIFailure.noSuchPath }
+      var call = Self.call(request, user, path)
+      call.answerForm = AnswerForm.negotiate(
+        request.headers[canonicalForm: "accept"].joined(separator: ","), hasMessages: resourceRequest.resource.custom == nil, include: call.parameter("includeObject"))
+      let result = try await perform(call, resourceRequest, &warnings)
+      trail?.note(result)
+      return try response(result, call, warnings)
     } catch {
-      return Self.response(failure(error), request, warnings)
+      let failure = failure(error)
+      trail?.note(failure)
+      return Self.response(failure, request, warnings)
+    }
+  }
+
+  /// Who asks; with an audit log, the request's trail begins here.
+  private func identify(
+    _ request: ServedRequest, _ path: [String], _ target: ResourceRequest?, _ trail: AuditTrail?
+  ) async throws -> UserInfo {
+    guard let trail else { return try await authentication.identity(of: request).user }
+    func access(_ user: UserInfo) -> AccessRequest {
+      target.map { AccessRequest(Self.call(request, user, path), $0) }
+        ?? AccessRequest(request.method.rawValue.lowercased(), path: request.path)
+    }
+    do {
+      let identity = try await authentication.identity(of: request)
+      let asked = access(identity.user)
+      let decision = await self.access.decide(identity.user, asked)
+      let call = Self.call(request, identity.user, path)
+      trail.begin(identity, asked, decision) { (try? call.decodedBody(registry).object) ?? .null }
+      return identity.user
+    } catch {
+      trail.begin(nil, access(.anonymous), nil) { .null }
+      throw error
     }
   }
 
@@ -55,10 +88,17 @@ extension APIServer {
     }
   }
 
+  /// What the HTTP server refuses by itself, as a Status.
+  package static func refusal(_ status: HTTPResponseStatus, _ message: String) -> ServedResponse {
+    let reasons = [400: "BadRequest", 408: "Timeout", 413: "RequestEntityTooLarge", 429: "TooManyRequests", 503: "ServiceUnavailable"]
+    let failure = APIFailure(Int(status.code), reasons[Int(status.code)] ?? "Unknown", message)
+    return ServedResponse(
+      status: status, headers: ["Content-Type": Encoding.json.rawValue], body: .bytes(ByteBuffer(bytes: failure.status.serialized())))
+  }
+
   private static func call(_ request: ServedRequest, _ user: UserInfo, _ path: [String]) -> APICall {
     var call = APICall(user: user, method: request.method.rawValue, path: path, query: request.query.map { (name: $0.0, value: $0.1) })
     call.contentType = request.headers.first(name: "content-type") ?? "application/json"
-    call.accept = request.headers[canonicalForm: "accept"].joined(separator: ",")
     call.userAgent = request.headers.first(name: "user-agent") ?? ""
     call.body = request.body.readableBytes == 0 ? .none : .bytes(Array(request.body.readableBytesView))
     call.served = request
@@ -88,24 +128,22 @@ extension APIServer {
     case .text(let text, let status, let type):
       return ServedResponse(
         status: HTTPResponseStatus(statusCode: status), headers: Self.headers(type, warnings), body: .bytes(ByteBuffer(string: text)))
-    case .document(let bytes): return Self.bytes(bytes, 200, call, warnings)
+    case .document(let bytes): return Self.bytes(bytes, Encoding.json.rawValue, 200, call, warnings)
     case .object(let object, let status):
-      guard let rendering = Rendering.negotiate(call.accept)?.including(call.parameter("includeObject")) else {
-        throw APIFailure.notAcceptable
-      }
+      let form = call.answerForm ?? AnswerForm()
       var shown = object
       let isPlain = ["Status", "Table", "PartialObjectMetadataList", "Scale", "TokenRequest"].contains(object["kind"].string ?? "")
-      if rendering != .object, !isPlain, let request = ResourceRequest(path: call.path, registry: registry) {
-        shown = rendering.render(object, request.resource, isFirst: true, isBookmark: false)
+      if form.rendering != .object, !isPlain, let request = ResourceRequest(path: call.path, registry: registry) {
+        shown = form.rendering.render(object, request.resource, isFirst: true, isBookmark: false)
       }
-      if call.flag("pretty") { return Self.bytes(Array((shown.prettyText() + "\n").utf8), status, call, warnings) }
-      return Self.bytes(shown.serialized(), status, call, warnings)
+      let (type, bytes) = try form.encoding.encode(shown, registry, isPretty: call.flag("pretty"))
+      return Self.bytes(bytes, type, status, call, warnings)
     case .watch(let watch): return stream(watch, call, warnings)
     }
   }
 
-  private static func bytes(_ bytes: [UInt8], _ status: Int, _ call: APICall, _ warnings: Warnings) -> ServedResponse {
-    var headers = headers("application/json", warnings)
+  private static func bytes(_ bytes: [UInt8], _ type: String, _ status: Int, _ call: APICall, _ warnings: Warnings) -> ServedResponse {
+    var headers = headers(type, warnings)
     var body = bytes
     if bytes.count > Gzip.bytesMin, call.served?.headers[canonicalForm: "accept-encoding"].contains("gzip") == true,
       let packed = Gzip.compress(bytes)
@@ -117,12 +155,10 @@ extension APIServer {
     return ServedResponse(status: HTTPResponseStatus(statusCode: status), headers: headers, body: .bytes(ByteBuffer(bytes: body)))
   }
 
-  /// A watch as a body that goes on: one line of JSON for each event.
+  /// A watch as a body that goes on: a line of JSON or a frame of protobuf for each event.
   private func stream(_ watch: WatchRequest, _ call: APICall, _ warnings: Warnings) -> ServedResponse {
-    let accept = call.accept.split(separator: ",").first.map(String.init) ?? "application/json"
-    let type = watch.rendering == .object ? "application/json" : accept
     return ServedResponse(
-      status: .ok, headers: Self.headers(type, warnings),
+      status: .ok, headers: Self.headers(watch.form.streamType, warnings),
       body: .stream { writer in
         let first = FirstFlag()
         do {
@@ -136,8 +172,9 @@ extension APIServer {
         } catch {
           // A slow reader's stream just ends: it goes on from the last version that it saw.
           if let store = error as? RevisionStoreError, case .slowWatcher = store.code { return }
-          let line: JSON = ["type": "ERROR", "object": self.failure(error).status]
-          try await writer.write(ByteBuffer(bytes: line.serialized() + [0x0A]))
+          var out: [UInt8] = []
+          try self.resources.write(kind: .error, self.failure(error).status, isJSON: watch.form.encoding != .protobuf, to: &out)
+          try await writer.write(ByteBuffer(bytes: out))
         }
       })
   }

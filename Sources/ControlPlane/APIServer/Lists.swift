@@ -203,8 +203,9 @@ extension Resources {
       let page = try await store.list(prefix: prefix, after: cursor, limit: Self.scanPageSize, at: at)
       at = page.revision
       result.revision = page.revision
-      for item in page.items {
-        let object = try decodedForList(item)
+      // A selector sees what the reader will see.
+      let shown = try await presented(try page.items.map(decodedForList), as: selection.resource)
+      for (item, object) in zip(page.items, shown) {
         guard selection.matches(object) else { continue }
         if let limit, result.items.count == limit {
           result.next = ContinueToken(revision: page.revision, after: result.items.last?.key ?? prefix).text
@@ -223,7 +224,7 @@ extension Resources {
     // The revision is read first: a change in between shows up in the watch that starts there.
     let current = try await store.currentRevision()
     guard let value = try await store.get(key, at: nil) else { return ListPage(items: [], objects: [], revision: current) }
-    let object = try decoded.object(value)
+    let object = try await presented(try decoded.object(value), as: selection.resource)
     let matches = selection.matches(object)
     return ListPage(items: matches ? [value] : [], objects: matches ? [object] : [], revision: max(current, value.revision))
   }
@@ -231,19 +232,22 @@ extension Resources {
   /// A large list must not push recent changes out of the decoded objects.
   private func decodedForList(_ value: StoredValue) throws -> JSON { try StoredForm.decode(value.value, revision: value.revision) }
 
-  /// The list as a document of its stored bytes.
-  func document(_ page: ListPage, _ resource: ResourceInfo) -> [UInt8] {
+  /// The list as a document: of its stored bytes, where they can be sent as they are.
+  func document(_ page: ListPage, _ resource: ResourceInfo) async throws -> [UInt8] {
     var out: [UInt8] = []
     out.reserveCapacity(page.items.reduce(256) { $0 + $1.value.count + 40 })
-    out.append(contentsOf: "{\"kind\":\"\(resource.kind)List\",\"apiVersion\":\"\(resource.apiVersion)\",\"metadata\":".utf8)
+    out.append(contentsOf: "{\"kind\":\"\(resource.listKind)\",\"apiVersion\":\"\(resource.apiVersion)\",\"metadata\":".utf8)
     page.metadata.write(to: &out)
     out.append(contentsOf: ",\"items\":[".utf8)
-    for (i, item) in page.items.enumerated() {
-      if i > 0 { out.append(UInt8(ascii: ",")) }
-      if resource.group == resource.storageGroup {
+    if isStoredForm(resource) {
+      for (i, item) in page.items.enumerated() {
+        if i > 0 { out.append(UInt8(ascii: ",")) }
         StoredForm.splice(item.value, revision: item.revision, into: &out)
-      } else if let object = try? StoredForm.decode(item.value, revision: item.revision) {
-        present(object, as: resource).write(to: &out)
+      }
+    } else {
+      for (i, object) in try await objects(page, resource).enumerated() {
+        if i > 0 { out.append(UInt8(ascii: ",")) }
+        object.write(to: &out)
       }
     }
     out.append(contentsOf: "]}".utf8)
@@ -251,7 +255,12 @@ extension Resources {
   }
 
   /// The list's objects as values.
-  func objects(_ page: ListPage, _ resource: ResourceInfo) throws -> [JSON] {
-    try (page.objects ?? page.items.map(decodedForList)).map { present($0, as: resource) }
+  func objects(_ page: ListPage, _ resource: ResourceInfo) async throws -> [JSON] {
+    if let objects = page.objects { return objects }
+    return try await presented(try page.items.map(decodedForList), as: resource)
   }
+}
+
+extension ResourceInfo {
+  var listKind: String { custom?.listKind ?? kind + "List" }
 }

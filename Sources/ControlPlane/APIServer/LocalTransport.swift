@@ -24,11 +24,9 @@ struct LocalTransport: APITransport {
     do {
       let (call, target) = try prepared(request)
       if request.method == "GET", target.name == nil {
-        guard Authorization.allows(user, method: "GET", target) else {
-          throw APIFailure.forbidden(target.resource, "", "User \"\(user.name)\" cannot list it")
-        }
+        try await server.access.require(call, target)
         let page = try await server.resources.list(call, target)
-        let items = try server.resources.objects(page, target.resource)
+        let items = try await server.resources.objects(page, target.resource)
         return APIResponse(status: 200, body: ["metadata": page.metadata, "items": .array(items)])
       }
       var warnings = Warnings()
@@ -48,9 +46,9 @@ struct LocalTransport: APITransport {
     let watch: WatchRequest
     do {
       let (call, target) = try prepared(request)
-      guard Authorization.allows(user, method: "GET", target) else {
-        throw APIFailure.forbidden(target.resource, "", "User \"\(user.name)\" cannot watch it")
-      }
+      var watching = call
+      watching.query.append((name: "watch", value: "true"))
+      try await server.access.require(watching, target)
       watch = try server.resources.watchRequest(call, target)
     } catch {
       let failure = server.failure(error)
@@ -62,7 +60,7 @@ struct LocalTransport: APITransport {
         do {
           try await server.resources.run(watch) { items in
             for item in items {
-              let event = WatchEvent(kind: item.kind, object: try server.resources.object(item, watch.resource))
+              let event = WatchEvent(kind: item.kind, object: try server.resources.object(item))
               // The reader lists again.
               if case .dropped = continuation.yield(event) { throw APIFailure.expired("this reader is too slow") }
             }

@@ -1,4 +1,5 @@
 import APIMachinery
+import Authorization
 import HTTPServing
 import JSONCodec
 import NIOCore
@@ -13,8 +14,16 @@ extension APIServer {
     "goVersion": "none (Swift)", "compiler": "swiftc", "platform": "linux/amd64",
   ]
 
-  /// Paths that need no user.
-  func openPath(_ request: ServedRequest, _ user: UserInfo) async throws -> ServedResponse? {
+  /// Throws where the user may not use a path that is no resource. Strangers may use those alone that tell no more than
+  /// that there is a server.
+  func authorizePath(_ request: ServedRequest, _ user: UserInfo) async throws {
+    if AccessControl.openPaths.contains(request.path) { return }
+    if user.isAnonymous, request.path != "/version", request.path != "/version/" { throw APIFailure.unauthorized }
+    try await access.require(user, AccessRequest(request.method.rawValue.lowercased(), path: request.path))
+  }
+
+  /// Paths beside resources and discovery.
+  func openPath(_ request: ServedRequest) async throws -> ServedResponse? {
     switch request.path {
     case "/healthz", "/livez": return .text(.ok, "ok")
     case "/readyz":
@@ -23,16 +32,21 @@ extension APIServer {
     case "/version", "/version/":
       return ServedResponse(
         headers: ["Content-Type": "application/json"], body: .bytes(ByteBuffer(string: Self.version.prettyText() + "\n")))
+    case "/.well-known/openid-configuration", "/.well-known/openid-configuration/":
+      return Self.cacheable(tokens.discoveryDocument, type: "application/json")
+    case "/openid/v1/jwks", "/openid/v1/jwks/": return Self.cacheable(tokens.keySet, type: "application/jwk-set+json")
     case "/metrics":
-      guard user.isAdministrator else {
-        throw user.isAnonymous
-          ? APIFailure.unauthorized : APIFailure(403, "Forbidden", "forbidden: User \"\(user.name)\" cannot get path \"/metrics\"")
-      }
       return ServedResponse(
         headers: ["Content-Type": "text/plain; version=0.0.4"],
         body: .bytes(ByteBuffer(string: metrics.text(revision: try await resources.store.currentRevision()))))
     default: return nil
     }
+  }
+
+  /// What programs outside keep for an hour, as upstream says.
+  private static func cacheable(_ document: JSON, type: String) -> ServedResponse {
+    ServedResponse(
+      headers: ["Content-Type": type, "Cache-Control": "public, max-age=3600"], body: .bytes(ByteBuffer(bytes: document.serialized())))
   }
 
   /// Discovery and OpenAPI documents.

@@ -1,6 +1,5 @@
 import APIMachinery
 import JSONCodec
-import Yams
 
 /// A request's body as a value, and what strict validation has to say about it.
 struct DecodedBody {
@@ -58,41 +57,6 @@ extension APICall {
       return DecodedBody(object: try YAMLDocument.parse(String(decoding: bytes, as: UTF8.self)))
     } catch {
       throw APIFailure.badRequest("error converting YAML to JSON: \(error)")
-    }
-  }
-}
-
-/// YAML as JSON values, with a bound on what aliases may unfold to.
-package enum YAMLDocument {
-  /// Values in one document, aliases unfolded: a bomb stops here.
-  static let valuesMax = 1_000_000
-
-  package static func parse(_ text: String) throws -> JSON {
-    guard let node = try Yams.compose(yaml: text) else { return .null }
-    var count = 0
-    return try convert(node, &count)
-  }
-
-  private static func convert(_ node: Node, _ count: inout Int) throws -> JSON {
-    count += 1
-    guard count <= valuesMax else { throw JSONError(reason: "the document unfolds to more than \(valuesMax) values", offset: 0) }
-    switch node {
-    case .scalar(let scalar):
-      if node.tag == Tag(.str) { return .string(scalar.string) }
-      if let bool = node.bool { return .bool(bool) }
-      if let int = node.int { return JSON(int) }
-      if let double = node.float { return .double(double) }
-      if node.null != nil { return .null }
-      return .string(scalar.string)
-    case .mapping(let mapping):
-      var object = JSONObject()
-      for (key, value) in mapping { object[key.string ?? ""] = try convert(value, &count) }
-      return .object(object)
-    case .sequence(let sequence):
-      var items: [JSON] = []
-      for item in sequence { items.append(try convert(item, &count)) }
-      return .array(items)
-    case .alias: throw JSONError(reason: "an alias without an anchor", offset: 0)
     }
   }
 }

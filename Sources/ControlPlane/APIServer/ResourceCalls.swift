@@ -11,14 +11,11 @@ struct Warnings: Sendable {
 extension APIServer {
   /// Answers a call for a resource.
   func perform(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings) async throws -> APIResult {
-    guard Authorization.allows(call.user, method: call.method, request) else {
-      let verb = Self.verb(call, request)
-      let scope = request.namespace.map { " in the namespace \"\($0)\"" } ?? " at the cluster scope"
-      let plural = request.resource.plural + (request.subresource.map { "/" + $0 } ?? "")
-      throw APIFailure.forbidden(
-        request.resource, request.name ?? "",
-        "User \"\(call.user.name)\" cannot \(verb) resource \"\(plural)\" in API group \"\(request.resource.group)\"\(scope)")
-    }
+    try await access.require(call, request)
+    // Before anything is changed: who cannot read the answer gets nothing done.
+    let isStream = ["log", "exec", "attach", "portforward", "proxy"].contains(request.subresource)
+    guard isStream || call.answerForm != nil else { throw APIFailure.notAcceptable }
+    if let answer = try await review(call, request, &warnings) { return answer }
     if let subresource = request.subresource { return try await perform(call, request, subresource, &warnings) }
     try allowed(call, request)
     switch (call.method, request.name) {
@@ -29,11 +26,11 @@ extension APIServer {
     case ("POST", nil): return try await created(call, request, &warnings)
     case ("PUT", .some): return try await updated(call, request, &warnings)
     case ("PATCH", .some): return try await patched(call, request, &warnings)
-    case ("DELETE", .some): return try await deleted(call, request)
+    case ("DELETE", .some): return try await deleted(call, request, &warnings)
     case ("DELETE", nil) where request.resource.isNamespaced && request.namespace == nil: throw APIFailure.methodNotAllowed("")
     case ("DELETE", nil):
       let options = try DeleteOptions(call, body: try call.decodedBody(registry).object)
-      return .document(resources.document(try await resources.deleteCollection(call, request, options), request.resource))
+      return .document(try await resources.document(try await resources.deleteCollection(call, request, options), request.resource))
     default: throw APIFailure.methodNotAllowed("")
     }
   }
@@ -53,24 +50,24 @@ extension APIServer {
   }
 
   private func collection(_ call: APICall, _ request: ResourceRequest) async throws -> APIResult {
-    guard let rendering = Rendering.negotiate(call.accept) else { throw APIFailure.notAcceptable }
-    if call.flag("watch") {
-      var watch = try resources.watchRequest(call, request)
-      watch.rendering = rendering.including(call.parameter("includeObject"))
-      return .watch(watch)
-    }
+    let form = call.answerForm ?? AnswerForm()
+    if call.flag("watch") { return .watch(try resources.watchRequest(call, request)) }
     let page = try await resources.list(call, request)
-    switch rendering {
-    case .object: return .document(resources.document(page, request.resource))
-    case .table(let version, _):
-      let include = call.parameter("includeObject").flatMap(TableObject.init(rawValue:)) ?? .metadata
+    switch form.rendering {
+    case .object where form.encoding == .json: return .document(try await resources.document(page, request.resource))
+    case .object:
+      return .object([
+        "kind": .string(request.resource.listKind), "apiVersion": .string(request.resource.apiVersion), "metadata": page.metadata,
+        "items": .array(try await resources.objects(page, request.resource)),
+      ])
+    case .table(let version, let include):
       var result = table(
-        resource: request.resource, objects: try resources.objects(page, request.resource), now: .now, includeObject: include,
+        resource: request.resource, objects: try await resources.objects(page, request.resource), now: .now, includeObject: include,
         version: version)
       result["metadata"] = page.metadata
       return .object(result)
     case .partial(let version):
-      let items = try resources.objects(page, request.resource).map { partialObjectMetadata($0, version: version) }
+      let items = try await resources.objects(page, request.resource).map { partialObjectMetadata($0, version: version) }
       return .object([
         "kind": "PartialObjectMetadataList", "apiVersion": .string("meta.k8s.io/\(version.rawValue)"), "metadata": page.metadata,
         "items": .array(items),
@@ -86,7 +83,9 @@ extension APIServer {
     if name.isEmpty, (body["metadata"]["generateName"].string ?? "").isEmpty {
       throw Self.invalid(request.resource, "", "metadata.name", "FieldValueRequired", "Required value: name or generateName is required")
     }
-    let object = try await resources.create(request, body, try WriteContext(call))
+    let context = try WriteContext(call)
+    let object = try await resources.create(request, body, context)
+    warnings.texts += context.notes.take()
     return .object(object, status: 201)
   }
 
@@ -107,7 +106,9 @@ extension APIServer {
     let body = try validBody(call, request.resource, &warnings)
     try checkName(body, request)
     let context = try WriteContext(call, subresource: subresource)
-    return .object(try await resources.update(request, context) { _ in body })
+    let object = try await resources.update(request, context) { _ in body }
+    warnings.texts += context.notes.take()
+    return .object(object)
   }
 
   private func checkName(_ body: JSON, _ request: ResourceRequest) throws {
@@ -122,6 +123,7 @@ extension APIServer {
     let decoded = try call.decodedBody(registry)
     var object = decoded.object
     guard case .object = object else { throw APIFailure.badRequest("the body of the request is empty or no object") }
+    if let text = resource.custom?.deprecationWarning { warnings.texts.append(text) }
     if type == nil {
       try checkKind(object, resource)
       object["kind"] = .string(resource.kind)
@@ -175,7 +177,9 @@ extension APIServer {
     -> APIResult
   {
     let type = call.contentType.prefix { $0 != ";" }.lowercased()
-    guard Self.patchTypes.contains(type) else { throw APIFailure.unsupportedMediaType(Self.patchTypes) }
+    // Custom resources have no merge keys.
+    let known = request.resource.custom == nil ? Self.patchTypes : Self.patchTypes.filter { !$0.hasPrefix("application/strategic") }
+    guard known.contains(type) else { throw APIFailure.unsupportedMediaType(known) }
     let decoded = try call.decodedBody(registry)
     if type == "application/apply-patch+yaml" { return try await applied(call, request, decoded, subresource, &warnings) }
     let resource = request.resource
@@ -207,6 +211,7 @@ extension APIServer {
       // Without a version in the patch, a concurrent change is no conflict: the patch is applied again.
       return result
     }
+    collected.texts += context.notes.take()
     warnings = collected
     return .object(object)
   }
@@ -252,6 +257,7 @@ extension APIServer {
         throw APIFailure.internalError(message)
       }
     }
+    defer { warnings.texts += context.notes.take() }
     do {
       return .object(try await resources.update(request, context) { try merge($0) })
     } catch let failure as APIFailure where failure.code == 404 && subresource == nil && !(failure.details["kind"].string == "namespaces") {
@@ -267,9 +273,10 @@ extension APIServer {
 
   // MARK: delete
 
-  private func deleted(_ call: APICall, _ request: ResourceRequest) async throws -> APIResult {
+  private func deleted(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings) async throws -> APIResult {
     let options = try DeleteOptions(call, body: try call.decodedBody(registry).object)
     let (object, isGone) = try await resources.delete(request, options, user: call.user)
+    warnings.texts += options.notes.take()
     // Pods are answered with themselves, as are objects that are still going.
     guard isGone, request.resource.kind != "Pod" else { return .object(object, status: 200) }
     return .object([
@@ -279,13 +286,5 @@ extension APIServer {
         "kind": .string(request.resource.plural), "uid": object["metadata"]["uid"],
       ],
     ])
-  }
-}
-
-extension Rendering {
-  /// A table whose rows carry what `includeObject` asks for.
-  func including(_ include: String?) -> Rendering {
-    guard case .table(let version, _) = self, let include = include.flatMap(TableObject.init(rawValue:)) else { return self }
-    return .table(version: version, include: include)
   }
 }

@@ -1,4 +1,5 @@
 import APIMachinery
+import Admission
 import JSONCodec
 import KubernetesAPI
 import Logging
@@ -11,20 +12,33 @@ final class Resources: Sendable {
   static let conflictRetriesMax = 8
 
   let store: any RevisionStore
-  let registry: SchemaRegistry
+  let catalog: ResourceCatalog
   let decoded = DecodedObjects()
   let log: Logger
-  let admission: Admission
+  /// The built-in admission plug-ins.
+  let plugins: AdmissionChain
+  let quotas = Quotas()
+  let webhooks: WebhookAdmission
   /// Where cluster addresses of Services come from.
   let serviceRange: IPv4Range?
+  let access: AccessControl
 
-  init(store: any RevisionStore, registry: SchemaRegistry, admission: Admission, serviceRange: IPv4Range?, log: Logger) {
+  init(store: any RevisionStore, catalog: ResourceCatalog, plugins: AdmissionChain, serviceRange: IPv4Range?, backends: BackendClients, log: Logger) {
     self.serviceRange = serviceRange
     self.store = store
-    self.registry = registry
-    self.admission = admission
+    self.catalog = catalog
+    self.plugins = plugins
     self.log = log
+    func configurations(_ plural: String) -> LiveCollection {
+      LiveCollection(store: store, prefix: "/registry/admissionregistration.k8s.io/\(plural)/", log: log)
+    }
+    webhooks = WebhookAdmission(
+      mutating: configurations("mutatingwebhookconfigurations"), validating: configurations("validatingwebhookconfigurations"),
+      caller: WebhookCaller(backends: backends), conditions: NoConditions())
+    access = AccessControl(index: AccessIndex(store: store, decoded: decoded, log: log))
   }
+
+  var registry: SchemaRegistry { catalog.registry }
 
   func resource(_ plural: String, group: String = "", version: String = "v1") -> ResourceInfo {
     guard let resource = registry.resource(group: group, version: version, plural: plural) else {
@@ -37,13 +51,7 @@ final class Resources: Sendable {
   func stored(_ request: ResourceRequest) async throws -> (object: JSON, value: StoredValue) {
     let name = request.name ?? ""
     guard let value = try await store.get(request.key(name), at: nil) else { throw APIFailure.notFound(request.resource, name) }
-    return (present(try decoded.object(value), as: request.resource), value)
-  }
-
-  /// An object in the version that was asked for: what is stored under one group may be served under another.
-  func present(_ object: JSON, as resource: ResourceInfo) -> JSON {
-    guard resource.group != resource.storageGroup else { return object }
-    return EventConversion.toEventsV1(object)
+    return (try await presented(try decoded.object(value), as: request.resource), value)
   }
 
   /// The revision that a `resourceVersion` parameter means; nil for "most recent".

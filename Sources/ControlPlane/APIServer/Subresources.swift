@@ -12,12 +12,14 @@ extension APIServer {
     guard subresource == "proxy" || info.verbs.contains(Self.verb(call, request)) || (subresource == "log" && call.method == "GET") else {
       throw APIFailure.methodNotAllowed("")
     }
+    if ["exec", "attach", "portforward", "proxy"].contains(subresource) { try await admitConnection(call, request, subresource) }
     switch (request.resource.plural, subresource) {
     case ("pods", "binding"): return try await bind(call, request)
     case ("pods", "eviction"): return try await evict(call, request)
     case ("pods", "log"), ("pods", "exec"), ("pods", "attach"), ("pods", "portforward"):
       return try await NodeProxy(server: self).perform(call, request, subresource)
-    case ("serviceaccounts", "token"): return try await token(call, request)
+    case (_, "proxy"): return try await ProxyCalls(server: self).perform(call, request)
+    case ("serviceaccounts", "token"): return try await tokenRequest(call, request)
     case (_, "scale"): return try await scale(call, request, &warnings)
     case (_, "status"), ("namespaces", "finalize"), ("pods", "ephemeralcontainers"), ("pods", "resize"), (_, "approval"):
       return try await part(call, request, subresource, &warnings)
@@ -34,6 +36,20 @@ extension APIServer {
     case "PUT": return try await updated(call, request, &warnings, subresource: subresource)
     default: return try await patched(call, request, &warnings, subresource: subresource)
     }
+  }
+
+  /// Admission sees who connects to what, with the options as an object.
+  private func admitConnection(_ call: APICall, _ request: ResourceRequest, _ subresource: String) async throws {
+    let kinds = ["exec": "PodExecOptions", "attach": "PodAttachOptions", "portforward": "PodPortForwardOptions"]
+    let owner = ["services": "ServiceProxyOptions", "nodes": "NodeProxyOptions"][request.resource.plural] ?? "PodProxyOptions"
+    var options: JSON = ["kind": .string(kinds[subresource] ?? owner), "apiVersion": "v1"]
+    for name in ["stdin", "stdout", "stderr", "tty"] where call.parameter(name) != nil { options[name] = .bool(call.flag(name)) }
+    options["container"] = JSON(call.parameter("container"))
+    if subresource == "exec" { options["command"] = JSON(call.parameters("command")) }
+    if subresource == "proxy" { options["path"] = .string("/" + request.rest.joined(separator: "/")) }
+    let context = WriteContext(user: call.user, manager: "", subresource: subresource)
+    let attempt = try await resources.attempt(.connect, request, name: request.name ?? "", context, old: nil, options)
+    try await resources.admit(attempt, options, context)
   }
 
   // MARK: pods
@@ -84,6 +100,7 @@ extension APIServer {
     let body = try call.decodedBody(registry).object
     let options = try DeleteOptions(call, body: body["deleteOptions"])
     let pod = Pod(try await resources.stored(request).object)
+    try access.checkDelete(pod.json, request, call.user, isEviction: true)
     if !pod.isTerminal, pod.phase != "Pending", try await disruptionBudgetRefuses(pod, request) {
       throw APIFailure(
         429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.",
@@ -104,73 +121,6 @@ extension APIServer {
       if (budget["status"]["disruptionsAllowed"].int ?? 0) <= 0 { return true }
     }
     return false
-  }
-
-  // MARK: tokens
-
-  private func token(_ call: APICall, _ request: ResourceRequest) async throws -> APIResult {
-    let account = try await resources.stored(request).object
-    var body = try call.decodedBody(registry).object
-    let now = Timestamp.now
-    let seconds = body["spec"]["expirationSeconds"].int ?? 3600
-    guard seconds >= 600 else {
-      throw APIFailure(
-        422, "Invalid",
-        "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: \(seconds): may not specify a duration less than 10 minutes"
-      )
-    }
-    guard seconds <= 1 << 32 else {
-      throw APIFailure(
-        422, "Invalid",
-        "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: \(seconds): may not specify a duration larger than 2^32 seconds"
-      )
-    }
-    let reference = body["spec"]["boundObjectRef"]
-    var bound: (kind: String, name: String, uid: String)?
-    if let kind = reference["kind"].string {
-      guard ["Pod", "Secret", "Node"].contains(kind) else {
-        throw APIFailure.badRequest("cannot bind token for serviceaccount \"\(request.name ?? "")\" to object type \(kind)")
-      }
-      var target = request
-      target.resource = resources.resource(kind.lowercased() + "s")
-      target.name = reference["name"].string ?? ""
-      if kind == "Node" { target.namespace = nil }
-      let object = try await resources.stored(target).object
-      if let uid = reference["uid"].string, !uid.isEmpty, uid != object["metadata"]["uid"].string {
-        throw APIFailure.conflict(
-          target.resource, target.name ?? "",
-          "the UID in the bound object reference (\(uid)) does not match the UID in record. The object might have been deleted and then recreated"
-        )
-      }
-      if kind == "Pod", object["spec"]["serviceAccountName"].string != request.name {
-        throw APIFailure.badRequest(
-          "cannot bind token for serviceaccount \"\(request.name ?? "")\" to pod running with different serviceaccount name.")
-      }
-      if let node = call.user.nodeName, kind == "Pod", object["spec"]["nodeName"].string != node {
-        throw APIFailure.forbidden(
-          request.resource, request.name ?? "", "node requested token bound to a pod scheduled on a different node")
-      }
-      bound = (kind.lowercased(), target.name ?? "", object["metadata"]["uid"].string ?? "")
-    } else if call.user.nodeName != nil {
-      throw APIFailure.forbidden(request.resource, request.name ?? "", "node requested token not bound to a pod")
-    }
-    let asked = (body["spec"]["audiences"].array ?? []).compactMap(\.string)
-    let audiences = asked.isEmpty ? ServiceAccountTokens.audiencesDefault : asked
-    let claims = ServiceAccountTokens.Claims(
-      namespace: request.namespace ?? "", account: request.name ?? "", accountUID: account["metadata"]["uid"].string ?? "",
-      audiences: audiences, expires: Int(now.secondsSinceEpoch) + seconds, issued: Int(now.secondsSinceEpoch), bound: bound)
-    body["kind"] = "TokenRequest"
-    body["apiVersion"] = "authentication.k8s.io/v1"
-    body["metadata"] = [
-      "name": JSON(request.name), "namespace": JSON(request.namespace), "creationTimestamp": .string(now.rfc3339),
-    ]
-    body["spec"]["audiences"] = JSON(audiences)
-    body["spec"]["expirationSeconds"] = JSON(seconds)
-    body["status"] = [
-      "token": .string(try tokens.token(claims)),
-      "expirationTimestamp": .string(Timestamp(secondsSinceEpoch: now.secondsSinceEpoch + Int64(seconds)).rfc3339),
-    ]
-    return .object(body, status: 201)
   }
 
   // MARK: scale
@@ -208,6 +158,7 @@ extension APIServer {
   }
 
   private func scale(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings) async throws -> APIResult {
+    if let custom = request.resource.custom { return try await customScale(call, request, custom) }
     if call.method == "GET" { return .object(Self.scaleObject(try await resources.stored(request).object)) }
     let body = try call.decodedBody(registry).object
     let context = try WriteContext(call, subresource: "scale")

@@ -19,14 +19,7 @@ struct WatchRequest: Sendable {
   let sendsInitialEvents: Bool
   let allowsBookmarks: Bool
   let seconds: Int
-  var rendering = Rendering.object
-}
-
-/// How objects are shown to a client.
-enum Rendering: Sendable, Equatable {
-  case object
-  case table(version: TableVersion, include: TableObject)
-  case partial(version: TableVersion)
+  var form = AnswerForm()
 }
 
 /// One event of a watch, not yet bytes.
@@ -64,7 +57,7 @@ extension Resources {
       from: sendsInitial == true ? nil : revision, sendsInitialEvents: sendsInitial == true,
       allowsBookmarks: call.flag("allowWatchBookmarks"),
       seconds: call.parameter("timeoutSeconds").flatMap { Int($0) }.flatMap { $0 > 0 ? $0 : nil }
-        ?? Int.random(in: WatchRequest.secondsDefault))
+        ?? Int.random(in: WatchRequest.secondsDefault), form: call.answerForm ?? AnswerForm())
   }
 
   /// Runs a watch until its time is over, its reader leaves or the store ends it. `yield` is awaited for each group of
@@ -98,7 +91,8 @@ extension Resources {
     defer { timer.cancel() }
     try await withTaskCancellationHandler {
       for try await batch in changes {
-        var items = try batch.events.compactMap { try item($0, watch) }
+        var items: [WatchItem] = []
+        for event in batch.events { if let item = try await item(event, watch) { items.append(item) } }
         if batch.events.isEmpty, watch.allowsBookmarks { items.append(bookmark(watch, batch.completeTo)) }
         if !items.isEmpty { try await yield(items) }
       }
@@ -114,11 +108,17 @@ extension Resources {
       let page = try await store.list(prefix: watch.prefix, after: after, limit: Self.scanPageSize, at: at)
       at = page.revision
       var items: [WatchItem] = []
-      for value in page.items {
-        if !watch.selection.selectsEverything, !watch.selection.matches(try StoredForm.decode(value.value, revision: value.revision)) {
-          continue
+      if isStoredForm(watch.resource) {
+        for value in page.items {
+          if !watch.selection.selectsEverything, !watch.selection.matches(try StoredForm.decode(value.value, revision: value.revision)) {
+            continue
+          }
+          items.append(WatchItem(kind: .added, content: .stored(value: value.value, revision: value.revision)))
         }
-        items.append(WatchItem(kind: .added, content: .stored(value: value.value, revision: value.revision)))
+      } else {
+        let shown = try await presented(
+          try page.items.map { try StoredForm.decode($0.value, revision: $0.revision) }, as: watch.resource)
+        items = shown.filter(watch.selection.matches).map { WatchItem(kind: .added, content: .object($0)) }
       }
       if !page.more, watch.sendsInitialEvents { items.append(bookmark(watch, page.revision, endsInitialEvents: true)) }
       try await yield(items)
@@ -137,90 +137,75 @@ extension Resources {
   }
 
   /// What a change is to a reader with a selector: an object that begins to match is ADDED, one that ceases to is DELETED.
-  private func item(_ event: ChangeEvent, _ watch: WatchRequest) throws -> WatchItem? {
+  private func item(_ event: ChangeEvent, _ watch: WatchRequest) async throws -> WatchItem? {
+    guard isStoredForm(watch.resource) else { return try await shownItem(event, watch) }
     let content = WatchItem.Content.stored(value: event.value, revision: event.revision)
     if watch.selection.selectsEverything {
       let kind: WatchEvent.Kind = event.kind == .delete ? .deleted : event.previous == nil ? .added : .modified
       return WatchItem(kind: kind, content: content)
     }
     let matched = try event.previous.map { watch.selection.matches(try decoded.object($0)) } ?? false
-    guard event.kind == .put else { return matched ? WatchItem(kind: .deleted, content: content) : nil }
-    let matches = watch.selection.matches(try decoded.object(event.value, revision: event.revision))
+    let matches = event.kind == .put ? watch.selection.matches(try decoded.object(event.value, revision: event.revision)) : false
+    guard let kind = Self.kind(event, matched: matched, matches: matches) else { return nil }
+    // The reader gets the state it knew, with the version of the change.
+    let isLeaving = kind == .deleted && event.kind == .put
+    return WatchItem(
+      kind: kind, content: isLeaving ? .stored(value: event.previous?.value ?? event.value, revision: event.revision) : content)
+  }
+
+  /// The same where objects are shown in another form than the stored one.
+  private func shownItem(_ event: ChangeEvent, _ watch: WatchRequest) async throws -> WatchItem? {
+    func shown(_ value: [UInt8], _ revision: Revision) async throws -> JSON {
+      try await presented(try StoredForm.decode(value, revision: revision), as: watch.resource)
+    }
+    let object = try await shown(event.value, event.revision)
+    var before: JSON?
+    if let previous = event.previous { before = try await shown(previous.value, event.revision) }
+    let matched = before.map(watch.selection.matches) ?? false
+    guard let kind = Self.kind(event, matched: matched, matches: event.kind == .put && watch.selection.matches(object)) else { return nil }
+    return WatchItem(kind: kind, content: .object(kind == .deleted && event.kind == .put ? before ?? object : object))
+  }
+
+  private static func kind(_ event: ChangeEvent, matched: Bool, matches: Bool) -> WatchEvent.Kind? {
     switch (matched, matches) {
-    case (false, true): return WatchItem(kind: .added, content: content)
-    case (true, true): return WatchItem(kind: .modified, content: content)
-    case (true, false):
-      // The reader gets the state it knew, with the version of the change.
-      return WatchItem(kind: .deleted, content: .stored(value: event.previous?.value ?? event.value, revision: event.revision))
-    case (false, false): return nil
+    case (false, true): .added
+    case (true, true): .modified
+    case (true, false): .deleted
+    case (false, false): nil
     }
   }
 
   /// The event as a value, for readers in this process and for tables.
-  func object(_ item: WatchItem, _ resource: ResourceInfo) throws -> JSON {
+  func object(_ item: WatchItem) throws -> JSON {
     switch item.content {
     case .object(let object): return object
     case .stored(let value, let revision):
       // A deleted event may carry an older state under the deletion's revision: such a pair is not remembered.
-      let object = item.kind == .deleted ? try StoredForm.decode(value, revision: revision) : try decoded.object(value, revision: revision)
-      return present(object, as: resource)
+      return item.kind == .deleted ? try StoredForm.decode(value, revision: revision) : try decoded.object(value, revision: revision)
     }
   }
 
-  /// Appends the event's line.
+  /// Appends the event: a line of JSON, or a frame of protobuf.
   func write(_ item: WatchItem, _ watch: WatchRequest, isFirst: Bool, to out: inout [UInt8]) throws {
-    out.append(contentsOf: "{\"type\":\"\(item.kind.rawValue)\",\"object\":".utf8)
-    if case .stored(let value, let revision) = item.content, watch.rendering == .object, watch.resource.group == watch.resource.storageGroup
-    {
+    let isJSON = watch.form.encoding != .protobuf
+    if isJSON, case .stored(let value, let revision) = item.content, watch.form.rendering == .object {
+      out.append(contentsOf: "{\"type\":\"\(item.kind.rawValue)\",\"object\":".utf8)
       StoredForm.splice(value, revision: revision, into: &out)
-    } else {
-      var object = try object(item, watch.resource)
-      if item.kind != .error {
-        object = watch.rendering.render(object, watch.resource, isFirst: isFirst, isBookmark: item.kind == .bookmark)
-      }
-      object.write(to: &out)
+      out.append(contentsOf: "}\n".utf8)
+      return
     }
+    var object = try object(item)
+    if item.kind != .error {
+      object = watch.form.rendering.render(object, watch.resource, isFirst: isFirst, isBookmark: item.kind == .bookmark)
+    }
+    try write(kind: item.kind, object, isJSON: isJSON, to: &out)
+  }
+
+  /// Appends an event that is a value already.
+  func write(kind: WatchEvent.Kind, _ object: JSON, isJSON: Bool, to out: inout [UInt8]) throws {
+    guard isJSON else { return try Encoding.protobufFrame(kind: kind.rawValue, object: object, registry, into: &out) }
+    out.append(contentsOf: "{\"type\":\"\(kind.rawValue)\",\"object\":".utf8)
+    object.write(to: &out)
     out.append(contentsOf: "}\n".utf8)
-  }
-}
-
-extension Rendering {
-  /// What an Accept header asks for; nil where it takes nothing that there is.
-  static func negotiate(_ accept: String) -> Rendering? {
-    if accept.isEmpty { return .object }
-    for clause in accept.split(separator: ",") {
-      let parts = clause.split(separator: ";").map { $0.drop { $0 == " " } }
-      guard let type = parts.first else { continue }
-      var parameters: [Substring: Substring] = [:]
-      for part in parts.dropFirst() {
-        let pair = part.split(separator: "=", maxSplits: 1)
-        if pair.count == 2 { parameters[pair[0]] = pair[1] }
-      }
-      guard ["application/json", "*/*", "application/*", "application/yaml"].contains(type) else { continue }
-      guard let version = TableVersion(rawValue: String(parameters["v"] ?? "v1")) else { continue }
-      switch parameters["as"] {
-      case nil: return .object
-      case "Table" where parameters["g"] == "meta.k8s.io": return .table(version: version, include: .metadata)
-      case "PartialObjectMetadata" where parameters["g"] == "meta.k8s.io",
-        "PartialObjectMetadataList" where parameters["g"] == "meta.k8s.io":
-        return .partial(version: version)
-      default: continue
-      }
-    }
-    return nil
-  }
-
-  func render(_ object: JSON, _ resource: ResourceInfo, isFirst: Bool, isBookmark: Bool) -> JSON {
-    switch self {
-    case .object: return object
-    case .partial(let version): return partialObjectMetadata(object, version: version)
-    case .table(let version, let include):
-      var result = APIMachinery.table(
-        resource: resource, objects: isBookmark ? [] : [object], now: .now, includeObject: include, version: version)
-      if !isFirst { result["columnDefinitions"] = .array([]) }
-      result["metadata"] = ["resourceVersion": object["metadata"]["resourceVersion"]]
-      if isBookmark { result["rows"] = .array([]) }
-      return result
-    }
   }
 }

@@ -12,6 +12,10 @@ struct WriteContext: Sendable {
   var now = Timestamp.now
   /// False for server-side apply, which keeps managedFields itself.
   var tracksOwnership = true
+  /// CreateOptions, UpdateOptions or PatchOptions, as webhooks see them.
+  var options = JSON.object(JSONObject())
+  /// What admission has to say to the client beside its verdict.
+  let notes = AdmissionNotes()
 
   init(_ call: APICall, subresource: String? = nil) throws {
     user = call.user
@@ -24,6 +28,11 @@ struct WriteContext: Sendable {
       }
       isDryRun = true
     }
+    let kind = ["POST": "CreateOptions", "PUT": "UpdateOptions"][call.method] ?? "PatchOptions"
+    options = ["kind": .string(kind), "apiVersion": "meta.k8s.io/v1"]
+    if isDryRun { options["dryRun"] = ["All"] }
+    for name in ["fieldManager", "fieldValidation"] { options[name] = JSON(call.parameter(name)) }
+    if call.flag("force") { options["force"] = true }
   }
 
   init(user: UserInfo, manager: String, subresource: String? = nil) {
@@ -51,6 +60,7 @@ extension Resources {
 
   func create(_ request: ResourceRequest, _ body: JSON, _ context: WriteContext) async throws -> JSON {
     let resource = request.resource
+    if resource.custom?.isTerminating == true { throw APIFailure.methodNotAllowed("create not allowed while custom resource definition is terminating") }
     var object = resource.group == resource.storageGroup ? body : EventConversion.toCore(body)
     object["metadata"]["managedFields"] = context.tracksOwnership ? .null : object["metadata"]["managedFields"]
     if let namespace = request.namespace { object["metadata"]["namespace"] = .string(namespace) }
@@ -79,18 +89,45 @@ extension Resources {
         old: nil, new: &object, manager: context.manager, subresource: nil, type: resource.type,
         apiVersion: resource.apiVersion, now: context.now)
     }
-    try await admission.admitCreate(&object, request, context, self)
+    let attempt = try await attempt(.create, request, name: object["metadata"]["name"].string ?? "", context, old: nil, object)
+    try await runBuiltIn(&object, attempt, context)
     applyDefaults(&object, resource: resource)
-    admission.afterDefaults(&object, resource)
+    Self.setQuality(&object, resource)
+    try await runMutating(&object, attempt, context)
+    Self.setQuality(&object, resource)
+    let taken = try await takeAddresses(&object, old: nil, resource, context)
+    do {
+      return try await insertAdmitted(object, request, context, attempt)
+    } catch {
+      await ServiceAddresses.release(taken, self)
+      throw error
+    }
+  }
+
+  /// A Service's addresses and ports, which are taken before it is written.
+  private func takeAddresses(_ object: inout JSON, old: JSON?, _ resource: ResourceInfo, _ context: WriteContext) async throws -> Set<String> {
+    guard resource.kind == "Service", context.subresource == nil else { return [] }
+    return try await ServiceAddresses.assign(&object, old: old, isDryRun: context.isDryRun, self)
+  }
+
+  private func insertAdmitted(
+    _ candidate: JSON, _ request: ResourceRequest, _ context: WriteContext, _ attempt: AdmissionAttempt
+  ) async throws -> JSON {
+    let (resource, object) = (request.resource, candidate)
     try check(object, old: nil, resource, subresource: nil)
+    try await runValidating(object, attempt, context)
     let name = object["metadata"]["name"].string ?? ""
     if context.isDryRun {
       if try await store.get(request.key(name), at: nil) != nil { throw APIFailure.alreadyExists(resource, name) }
-      return present(object, as: resource)
+      try await withinQuota(object, attempt, context) {}
+      return try await presented(try await storable(object, resource), as: resource)
     }
+    let storable = try await storable(object, resource)
     do {
-      let revision = try await store.write(.put(key: request.key(name), value: StoredForm.encode(object), .absent))
-      return present(written(object, revision), as: resource)
+      let revision = try await withinQuota(object, attempt, context) {
+        try await store.write(.put(key: request.key(name), value: StoredForm.encode(storable), .absent))
+      }
+      return try await presented(written(storable, revision), as: resource)
     } catch let error as RevisionStoreError {
       guard case .conflict = error.code else { throw error }
       throw APIFailure.alreadyExists(resource, name)
@@ -104,6 +141,12 @@ extension Resources {
     return object
   }
 
+  /// The class that a new pod's resources put it in; admission may have changed them.
+  private static func setQuality(_ object: inout JSON, _ resource: ResourceInfo) {
+    guard resource.kind == "Pod", resource.group.isEmpty else { return }
+    object["status"]["qosClass"] = .string(Pod(object).qosClass.rawValue)
+  }
+
   private func prepareForCreate(_ object: inout JSON, _ resource: ResourceInfo, _ context: WriteContext) {
     var metadata = object["metadata"]
     metadata["creationTimestamp"] = .string(context.now.rfc3339)
@@ -112,6 +155,7 @@ extension Resources {
     }
     if hasGeneration(resource) { metadata["generation"] = 1 }
     object["metadata"] = metadata
+    if let custom = resource.custom { return custom.prepareForCreate(&object) }
     switch resource.kind {
     case "Node": break  // a kubelet registers with its status
     case "Pod": object["status"] = ["phase": "Pending", "qosClass": .string(Pod(object).qosClass.rawValue)]
@@ -171,31 +215,61 @@ extension Resources {
     let old = isStoredForm ? presentedOld : EventConversion.toCore(presentedOld)
     var new = isStoredForm ? changed : EventConversion.toCore(changed)
     try keepServerFields(&new, old: old, request, context)
+    if resource.kind == "Service", context.subresource == nil { ServiceType.dropStaleFields(&new, old: old) }
     applyDefaults(&new, resource: resource)
     if context.tracksOwnership {
       updateManagedFields(
         old: old, new: &new, manager: context.manager, subresource: context.subresource, type: resource.type,
         apiVersion: resource.apiVersion, now: context.now)
     }
-    try await admission.admitUpdate(&new, old: old, request, context, self)
-    applyDefaults(&new, resource: resource)
-    admission.afterDefaults(&new, resource)
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+    var admitted = request
+    admitted.subresource = context.subresource
+    let attempt = try await attempt(.update, admitted, name: request.name ?? "", context, old: old, new)
+    try await runBuiltIn(&new, attempt, context)
+    applyDefaults(&new, resource: resource)
+    try await runMutating(&new, attempt, context)
+    let taken = try await takeAddresses(&new, old: old, resource, context)
+    do {
+      let written = try await replaceAdmitted(old, presentedOld, value, new, request, context, attempt)
+      if resource.kind == "Service", !context.isDryRun {
+        await ServiceAddresses.release(ServiceAddresses.held(old).subtracting(ServiceAddresses.held(written)), self)
+      }
+      return written
+    } catch {
+      await ServiceAddresses.release(taken, self)
+      throw error
+    }
+  }
+
+  private func replaceAdmitted(
+    _ old: JSON, _ presentedOld: JSON, _ value: StoredValue, _ candidate: JSON, _ request: ResourceRequest, _ context: WriteContext,
+    _ attempt: AdmissionAttempt
+  ) async throws -> JSON {
+    let resource = request.resource
+    var new = candidate
     try check(new, old: old, resource, subresource: context.subresource)
-    if hasGeneration(resource), context.subresource != "status", new["spec"] != old["spec"] {
+    try await runValidating(new, attempt, context)
+    if resource.custom == nil, hasGeneration(resource), context.subresource != "status", new["spec"] != old["spec"] {
       new["metadata"]["generation"] = JSON((old["metadata"]["generation"].int ?? 0) + 1)
     }
     if Self.isUnchanged(new, old) { return presentedOld }
-    if context.isDryRun { return present(new, as: resource) }
+    if context.isDryRun {
+      try await withinQuota(new, attempt, context) {}
+      return try await presented(try await storable(new, resource), as: resource)
+    }
     if Self.isReadyToGo(new, resource) {
       let revision = try await store.write(
-        .delete(key: value.key, value: StoredForm.encode(new), .revision(value.revision)))
+        .delete(key: value.key, value: StoredForm.encode(try await storable(new, resource)), .revision(value.revision)))
       new["metadata"]["resourceVersion"] = .string(String(revision))
-      if resource.kind == "Service" { await ServiceAddresses.release(new, self) }
-      return present(new, as: resource)
+      if resource.kind == "Service" { await ServiceAddresses.release(ServiceAddresses.held(new), self) }
+      return resource.group == resource.storageGroup ? new : EventConversion.toEventsV1(new)
     }
-    let revision = try await store.write(.put(key: value.key, value: StoredForm.encode(new), .revision(value.revision)))
-    return present(written(new, revision), as: resource)
+    let written = try await storable(new, resource)
+    let revision = try await withinQuota(new, attempt, context) {
+      try await store.write(.put(key: value.key, value: StoredForm.encode(written), .revision(value.revision)))
+    }
+    return try await presented(self.written(written, revision), as: resource)
   }
 
   /// Whether an update took the last thing away that held a deleted object.
@@ -236,9 +310,13 @@ extension Resources {
     if metadata["managedFields"].isNull { metadata["managedFields"] = old["metadata"]["managedFields"] }
     new["kind"] = old["kind"]
     new["apiVersion"] = old["apiVersion"]
+    if let custom = resource.custom {
+      new["metadata"] = metadata
+      return custom.prepareForUpdate(&new, old: old, subresource: context.subresource)
+    }
     let hasStatus = resource.subresources.contains { $0.name == "status" }
     switch context.subresource {
-    case "status":
+    case "status", "approval":
       var kept = old
       kept["status"] = new["status"]
       var keptMetadata = old["metadata"]

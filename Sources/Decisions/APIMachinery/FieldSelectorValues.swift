@@ -4,7 +4,7 @@ import JSONCodec
 package func fieldSelectorValues(resource: ResourceInfo, object: JSON) -> [String: String] {
   var values = ["metadata.name": object["metadata"]["name"].string ?? ""]
   if resource.isNamespaced { values["metadata.namespace"] = object["metadata"]["namespace"].string ?? "" }
-  for field in resource.fieldSelectors { values[field] = selectorValue(field, object) }
+  for field in resource.fieldSelectors { values[field] = resource.custom == nil ? selectorValue(field, object) : plainValue(field, object) }
   return values
 }
 
@@ -29,18 +29,24 @@ private func selectorValue(_ field: String, _ object: JSON) -> String {
     return reference[name].string ?? ""
   default: break
   }
+  let value = plainValue(field, object)
+  if !value.isEmpty { return value }
+  // Flags and counts that are left out are false and 0.
+  switch field {
+  case "spec.unschedulable", "spec.hostNetwork": return "false"
+  case "status.replicas", "status.successful": return field == "status.successful" ? String(object["status"]["succeeded"].int ?? 0) : "0"
+  default: return ""
+  }
+}
+
+/// A scalar at a path as text; "" where there is none.
+private func plainValue(_ field: String, _ object: JSON) -> String {
   var value = object
   for step in field.split(separator: ".") { value = value[String(step)] }
   switch value {
   case .string(let text): return text
   case .bool(let flag): return flag ? "true" : "false"
   case .int, .double: return value.text()
-  default:
-    // Flags and counts that are left out are false and 0.
-    switch field {
-    case "spec.unschedulable", "spec.hostNetwork": return "false"
-    case "status.replicas", "status.successful": return field == "status.successful" ? String(object["status"]["succeeded"].int ?? 0) : "0"
-    default: return ""
-    }
+  default: return ""
   }
 }

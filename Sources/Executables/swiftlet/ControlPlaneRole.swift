@@ -34,19 +34,26 @@ struct ControlPlaneRole {
       ],
       addresses: Array(Set(["127.0.0.1", "::1", nodeAddress, advertised, serviceAddress])).sorted())
     store = try Self.openStore(paths.data.appending("state.db"), log: log)
-    let configuration = APIServerConfiguration(
+    var configuration = APIServerConfiguration(
       dataDirectory: paths.data, serviceCIDR: node.serviceCIDR, podCIDR: node.podCIDR, authorityPEM: identity.authority.certificatePEM)
+    configuration.frontProxyAuthorityPEM = identity.frontProxyAuthority.certificatePEM
+    configuration.signingAuthority = identity.authority
+    guard options.auditLogPath != nil || options.auditPolicyFile == nil else {
+      throw StartFailure("--audit-policy-file needs --audit-log-path, where the events go")
+    }
+    configuration.auditLog = try options.auditLogPath.map {
+      try AuditLog(path: FilePath($0), policyFile: options.auditPolicyFile.map { FilePath($0) }, log: log)
+    }
     let kubelets = try KubeletConnections(
       credential: identity.kubeletClient, authority: identity.authority.certificatePEM, group: group)
-    server = try APIServer(configuration: configuration, store: store, kubelets: kubelets, group: group, log: log)
+    server = try APIServer(configuration: configuration, store: try await Self.encrypted(store, options, log), kubelets: kubelets, group: group, log: log)
     let tls = try ServerTLS(
       certificateChainPEM: Array(identity.server.certificatePEM.utf8), privateKeyPEM: Array(identity.server.keyPEM.utf8),
-      clientAuthoritiesPEM: Array(identity.authority.certificatePEM.utf8))
+      clientAuthoritiesPEM: Array((identity.authority.certificatePEM + identity.frontProxyAuthority.certificatePEM).utf8))
     let api = server
-    http = HTTPServer(
-      configuration: HTTPServerConfiguration(address: .tcp(host: options.listen.host, port: options.listen.port), tls: tls),
-      group: group
-    ) { await api.serve($0) }
+    var serving = HTTPServerConfiguration(address: .tcp(host: options.listen.host, port: options.listen.port), tls: tls)
+    serving.refusal = APIServer.refusal
+    http = HTTPServer(configuration: serving, group: group) { await api.serve($0) }
     do {
       port = try await http.start()
     } catch {
@@ -58,6 +65,15 @@ struct ControlPlaneRole {
     let host = advertised.contains(":") ? "[\(advertised)]" : advertised
     try identity.writeKubeconfig(options.kubeconfig, server: "https://\(host):\(port)")
     log.info("API server listens on \(options.listen.host):\(port)")
+  }
+
+  /// The store as the API server sees it: where there is a key file, Secrets are encrypted below.
+  private static func encrypted(_ store: SQLiteRevisionStore, _ options: ServerOptions, _ log: Logger) async throws -> any RevisionStore {
+    guard let path = options.encryptionKeyFile else { return store }
+    let encrypted = EncryptedStore(store, keys: try SecretKeys(file: FilePath(path)))
+    let count = try await encrypted.encryptAll()
+    if count > 0 { log.info("encrypted \(count) Secrets anew with the first key of \(path)") }
+    return encrypted
   }
 
   private static func openStore(_ path: FilePath, log: Logger) throws -> SQLiteRevisionStore {

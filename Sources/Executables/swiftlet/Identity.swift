@@ -5,6 +5,8 @@ import SystemPackage
 /// The keys and certificates of an all-in-one node, made from the cluster's own authority.
 struct Identity {
   let authority: CertificateAuthority
+  /// Signs nothing but the certificates of programs that say in headers whom they act for.
+  let frontProxyAuthority: CertificateAuthority
   /// The API server's certificate.
   let server: Credential
   /// What the API server shows to kubelets.
@@ -14,6 +16,7 @@ struct Identity {
     let directory = data.appending("pki")
     try makeDirectory(directory.string, mode: 0o700)
     authority = try CertificateAuthority(directory: directory)
+    frontProxyAuthority = try CertificateAuthority(directory: directory, name: "front-proxy-ca")
     server = try authority.server(
       commonName: "kube-apiserver", names: names, addresses: addresses.compactMap { Machine.addressBytes($0) })
     kubeletClient = try authority.client(user: "kube-apiserver-kubelet-client", groups: ["system:masters"])

@@ -62,7 +62,7 @@ struct NodeRole {
       await images.list().map { (names: $0.names, bytes: $0.size) }
     }
     let network = try await startNetwork(agent, live: Set(recovered.map(\.id)))
-    let (volumes, environments) = makeVolumes(configuration, agent)
+    let (volumes, environments) = makeVolumes(configuration, agent, events)
     let adapter = RuntimeAdapter(runtime: runtime)
     let kubelet = Kubelet(
       nodeAgent: agent, client: client, events: events, runtime: adapter, recovered: recovered, hooks: adapter.hooks,
@@ -88,14 +88,15 @@ struct NodeRole {
       maxPods: options.maxPods, podPidsLimit: options.podPidsLimit, missingControllers: missing)
   }
 
-  private func makeVolumes(_ configuration: KubeletConfiguration, _ agent: NodeAgent) -> (any PodVolumes, any PodEnvironments) {
+  private func makeVolumes(_ configuration: KubeletConfiguration, _ agent: NodeAgent, _ events: EventRecorder) -> (any PodVolumes, any PodEnvironments) {
     let objects = WatchedObjects(client: client)
     let allocatable: @Sendable () -> [String: Quantity] = {
       (agent.node?["status"]["allocatable"].object ?? JSONObject()).reduce(into: [:]) { $0[$1.0] = $1.1.quantity }
     }
-    let settings = VolumeManager.Settings(
+    var settings = VolumeManager.Settings(
       dataDirectory: paths.data, clusterDNS: configuration.clusterDNS, clusterDomain: configuration.clusterDomain,
       hostIPs: configuration.addresses, nodeHostname: nodeName, allocatable: allocatable)
+    settings.report = { pod, reason, message in events.record(pod, .warning, reason, message) }
     return (
       VolumeManager(settings: settings, objects: objects, log: log),
       ContainerEnvironment(objects: objects, services: WatchedServices(client: client), allocatable: allocatable)
@@ -134,10 +135,11 @@ struct NodeRole {
     let tls = try ServerTLS(
       certificateChainPEM: Array(serving.certificatePEM.utf8), privateKeyPEM: Array(serving.keyPEM.utf8),
       clientAuthoritiesPEM: Array(callerAuthority.utf8))
+    let access = DelegatedAccess(client: client, nodeName: nodeName, log: log)
     let endpoint = KubeletServer(
       configuration: KubeletServerConfiguration(
         address: .tcp(host: "0.0.0.0", port: options.kubeletPort), tls: tls, nodeName: nodeName,
-        authorizer: { caller, _ in caller.groups.contains("system:masters") }), backend: kubelet, group: group, log: log)
+        authenticator: access.authenticator, authorizer: access.authorizer), backend: kubelet, group: group, log: log)
     do {
       try await endpoint.start()
     } catch {

@@ -116,4 +116,17 @@ struct ServerOptions: ParsableArguments {
 
   @Option(name: .customLong("advertise-address"), help: "The address in kubeconfig files and certificates; by default the node's.")
   var advertiseAddress: String?
+
+  @Option(
+    name: .customLong("encryption-key-file"),
+    help: "Encrypts Secrets in the database with the first of these keys; lines `<name> <base64 of 32 bytes>`.")
+  var encryptionKeyFile: String?
+
+  @Option(name: .customLong("audit-log-path"), help: "Writes an event for each request into this file, a line of JSON each.")
+  var auditLogPath: String?
+
+  @Option(
+    name: .customLong("audit-policy-file"),
+    help: "An audit.k8s.io/v1 Policy that says what is written; without one, the metadata of every request.")
+  var auditPolicyFile: String?
 }

@@ -165,7 +165,10 @@ package final class ContainerRuntime: Sendable {
     case POD_EXEC_EXITED.rawValue:
       let exit = sandbox.execs.withLock { $0.removeValue(forKey: event.exec) }
       exit?.finish(.success(ExecExit.End(exitCode: event.exit_code, signal: event.signal)))
-    default: break  // warnings: a limit that this machine does not let us raise
+    case POD_WARNING.rawValue:
+      let problem = ContainerStartError(event)
+      eventSink.yield(.containerWarning(sandbox: id, container: event.containerID, message: problem.description))
+    default: break
     }
   }
 

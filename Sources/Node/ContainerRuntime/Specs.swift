@@ -207,4 +207,6 @@ package struct SandboxState: Sendable {
 package enum RuntimeEvent: Sendable {
   case containerExited(sandbox: String, ContainerState)
   case supervisorDied(sandbox: String)
+  /// A container runs without something that this machine does not let us set: a lower oom_score_adj, a higher rlimit.
+  case containerWarning(sandbox: String, container: String, message: String)
 }

@@ -29,7 +29,8 @@ struct ContainerSpecBuilder: Sendable {
     let security = try security()
     let variables = try await services.environments.environment(
       of: container, in: pod, podIPs: observed.podIPs, hostIPs: observed.hostIPs, image: image.config.environment)
-    let environment = withDefaults(variables, home: security.user.home)
+    let hostname = try podHostname(pod, clusterDomain: services.configuration.clusterDomain)
+    let environment = withDefaults(variables, home: security.user.home, hostname: hostname)
     let mounts = try await services.volumes.mounts(
       of: container, in: pod, podIPs: observed.podIPs, environment: environment)
     var spec = ContainerSpec(
@@ -73,11 +74,11 @@ struct ContainerSpecBuilder: Sendable {
   }
 
   /// PATH, HOSTNAME and HOME are there even where neither the image nor the pod sets them.
-  private func withDefaults(_ variables: [String], home: String) -> [String] {
+  private func withDefaults(_ variables: [String], home: String, hostname: String) -> [String] {
     var result = variables
     func has(_ name: String) -> Bool { result.contains { $0.hasPrefix(name + "=") } }
     if !has("PATH") { result.insert("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", at: 0) }
-    if !has("HOSTNAME") { result.append("HOSTNAME=\(podHostname(pod))") }
+    if !has("HOSTNAME") { result.append("HOSTNAME=\(hostname)") }
     if !has("HOME") { result.append("HOME=\(home)") }
     if container.tty, !has("TERM") { result.append("TERM=xterm") }
     return result

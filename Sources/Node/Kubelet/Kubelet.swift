@@ -132,6 +132,7 @@ package final class Kubelet: Sendable {
       switch event {
       case .containerExited(let sandbox, let state): await pods.worker(sandbox)?.containerExited(state)
       case .supervisorDied(let sandbox): await pods.worker(sandbox)?.supervisorDied()
+      case .containerWarning(let sandbox, let container, let message): await pods.worker(sandbox)?.containerWarned(container, message)
       }
     }
   }

@@ -87,6 +87,12 @@ extension PodWorker {
       "this node's cgroup v2 lacks the controllers \(missing.joined(separator: ", ")): not enforced: \(limited.joined(separator: ", "))")
   }
 
+  /// The container runs, without something that it asked for.
+  func containerWarned(_ id: String, _ message: String) {
+    let name = observed.containers.first { $0.value.run?.id == id }?.key
+    tell(name, .warning, "SettingNotApplied", "The container runs without a setting that this machine refuses: \(message)")
+  }
+
   func supervisorDied() {
     let now = services.clock.now()
     for (name, seen) in observed.containers {

@@ -12,7 +12,7 @@ import SystemPackage
 /// What the runtime needs to know of a pod as a whole.
 func sandboxSpec(for pod: Pod, attempt: Int, services: PodServices) throws -> SandboxSpec {
   var spec = SandboxSpec(
-    id: pod.uid, podName: pod.name, namespace: pod.namespace, hostname: podHostname(pod), qos: podQOS(pod),
+    id: pod.uid, podName: pod.name, namespace: pod.namespace, hostname: try podHostname(pod, clusterDomain: services.configuration.clusterDomain), qos: podQOS(pod),
     logDirectory: FilePath(services.logDirectory(of: pod)))
   spec.hostNetwork = pod.spec.hostNetwork
   spec.hostPID = pod.spec.hostPID
@@ -32,17 +32,14 @@ func sandboxSpec(for pod: Pod, attempt: Int, services: PodServices) throws -> Sa
   return spec
 }
 
-/// spec.hostname, or the pod's name as far as a host name may be long; the node's own with hostNetwork.
-func podHostname(_ pod: Pod) -> String {
+/// What the pod calls itself; the node's own name with hostNetwork.
+func podHostname(_ pod: Pod, clusterDomain: String) throws(ContainerConfigError) -> String {
   if pod.spec.hostNetwork {
     var name = utsname()
     uname(&name)
     return withUnsafeBytes(of: &name.nodename) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
   }
-  if !pod.spec.hostname.isEmpty { return pod.spec.hostname }
-  var name = pod.name.prefix(utf8Bytes: 63)
-  while name.hasSuffix("-") || name.hasSuffix(".") { name.removeLast() }
-  return name
+  return try PodNames(pod, clusterDomain: clusterDomain).hostname
 }
 
 func podQOS(_ pod: Pod) -> PodQOS {

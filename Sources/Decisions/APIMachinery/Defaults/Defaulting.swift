@@ -4,7 +4,7 @@ import KubernetesAPI
 /// Fills in what an object leaves open, as upstream does before admission and validation: first the `fill` values of the schema
 /// text, then what depends on other fields (the rules of this folder, by type), from the outside to the inside.
 package func applyDefaults(_ object: inout JSON, resource: ResourceInfo) {
-  Defaulting.apply(&object, resource.type)
+  if let custom = resource.custom { custom.schema.fillDefaults(&object) } else { Defaulting.apply(&object, resource.type) }
 }
 
 enum Defaulting {

@@ -8,16 +8,18 @@ package struct DiscoveryDocuments: Sendable {
   package init(registry: SchemaRegistry = .shared) { self.registry = registry }
 
   private func resources(_ group: String, _ version: String) -> [ResourceInfo] {
-    registry.resources.filter { $0.isServed && $0.group == group && $0.version == version }.sorted { $0.plural < $1.plural }
+    registry.servedResources(group: group, version: version).sorted { $0.plural < $1.plural }
   }
 
   /// Named groups in the order of discovery, with their versions, preferred first.
   private var namedGroups: [(name: String, versions: [String])] {
     var result: [(name: String, versions: [String])] = []
+    var positions: [String: Int] = [:]
     for (group, version) in registry.servedGroupVersions where !group.isEmpty {
-      if let i = result.firstIndex(where: { $0.name == group }) {
+      if let i = positions[group] {
         result[i].versions.append(version)
       } else {
+        positions[group] = result.count
         result.append((group, [version]))
       }
     }

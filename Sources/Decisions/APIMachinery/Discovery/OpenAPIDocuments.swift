@@ -19,6 +19,19 @@ package final class OpenAPIDocuments: Sendable {
     self.version = version
   }
 
+  /// The documents of another registry. What was built for groups that are the same in both is taken over.
+  package func following(_ next: SchemaRegistry) -> OpenAPIDocuments {
+    let documents = OpenAPIDocuments(registry: next, version: version)
+    let mine = built.withLock { $0 }
+    documents.built.withLock { kept in
+      for (group, version) in next.servedGroupVersions where registry.textHash(group, version) == next.textHash(group, version) {
+        let path = Self.path(group, version)
+        if let document = mine[path] { kept[path] = document }
+      }
+    }
+    return documents
+  }
+
   /// `api/v1` or `apis/apps/v1`.
   private static func path(_ group: String, _ version: String) -> String {
     group.isEmpty ? "api/\(version)" : "apis/\(group)/\(version)"
@@ -64,7 +77,7 @@ package final class OpenAPIDocuments: Sendable {
 
   /// `/openapi/v3/api/v1`, `/openapi/v3/apis/<group>/<version>`; nil for what is not served.
   package func openAPIV3Document(group: String, version groupVersion: String) -> Document? {
-    let resources = registry.resources.filter { $0.isServed && $0.group == group && $0.version == groupVersion }
+    let resources = registry.servedResources(group: group, version: groupVersion)
     guard !resources.isEmpty else { return nil }
     return kept(Self.path(group, groupVersion)) {
       var paths = OpenAPIPaths(version: .v3)

@@ -17,10 +17,16 @@ struct OpenAPIPaths {
     "application/apply-patch+yaml",
   ]
 
+  /// Custom resources have neither protobuf nor strategic merge.
+  private static func bodyTypes(_ type: SchemaType) -> [String] {
+    let plain = ["application/json", "application/yaml"]
+    return type.custom == nil ? plain + ["application/vnd.kubernetes.protobuf"] : plain
+  }
+
   mutating func add(_ resource: ResourceInfo, registry: SchemaRegistry) {
     let root = resource.group.isEmpty ? "/api/\(resource.version)" : "/apis/\(resource.group)/\(resource.version)"
     let base = root + (resource.isNamespaced ? "/namespaces/{namespace}/" : "/") + resource.plural
-    let listType = registry.type("\(resource.type.packageName).\(resource.kind)List") ?? resource.type
+    let listType = resource.custom?.listType ?? registry.type("\(resource.type.packageName).\(resource.kind)List") ?? resource.type
     let named = base + "/{name}"
     var collection = JSONObject()
     var single = JSONObject()
@@ -95,12 +101,12 @@ struct OpenAPIPaths {
       "x-kubernetes-action": .string(action),
     ]
     if let body {
-      setBody(&operation, schemas.reference(body), ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"])
+      setBody(&operation, schemas.reference(body), Self.bodyTypes(body))
     }
     if let (group, version) = type.groupVersion {
       operation["x-kubernetes-group-version-kind"] = ["group": .string(group), "version": .string(version), "kind": .string(type.kind)]
     }
-    let answerTypes = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]
+    let answerTypes = Self.bodyTypes(type)
     if version == .v3 {
       let content = JSON.object(JSONObject(answerTypes.map { ($0, ["schema": reference] as JSON) }))
       operation["responses"] = ["200": ["description": "OK", "content": content]]
@@ -124,7 +130,7 @@ struct OpenAPIPaths {
 
   private mutating func patch(_ type: SchemaType) -> JSON {
     var operation = operation("patch", type, ListParameters.write + [("force", "boolean")])
-    setBody(&operation, ["type": "object"], Self.patchTypes)
+    setBody(&operation, ["type": "object"], Self.patchTypes.filter { type.custom == nil || !$0.contains("strategic") })
     return operation
   }
 }

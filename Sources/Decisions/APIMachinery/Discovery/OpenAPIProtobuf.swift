@@ -110,7 +110,11 @@ struct OpenAPIProtobuf {
   private mutating func schema(_ schema: JSON) {
     text(1, schema["$ref"])
     text(2, schema["format"])
+    text(3, schema["title"])
+    text(4, schema["description"])
+    text(13, schema["pattern"])
     texts(19, schema["required"])
+    for value in schema["enum"].items { nested(20) { $0.encoder.string(2, value.text() + "\n") } }
     if !schema["additionalProperties"].isNull { nested(21) { $0.nested(1) { $0.schema(schema["additionalProperties"]) } } }
     if !schema["type"].isNull { nested(22) { $0.text(1, schema["type"]) } }
     if !schema["items"].isNull { nested(23) { $0.nested(1) { $0.schema(schema["items"]) } } }

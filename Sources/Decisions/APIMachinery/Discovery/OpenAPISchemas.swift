@@ -17,6 +17,8 @@ struct OpenAPISchemas {
     return Self.link(type.openAPIName, version)
   }
 
+  func link(to name: String) -> JSON { Self.link(name, version) }
+
   private static func link(_ name: String, _ version: Version) -> JSON {
     ["$ref": .string((version == .v3 ? "#/components/schemas/" : "#/definitions/") + name)]
   }
@@ -45,10 +47,16 @@ struct OpenAPISchemas {
 
   /// The schema of a type by its fields.
   mutating func schema(_ type: SchemaType) -> JSON {
+    switch type.custom {
+    case .object(let custom): return customSchema(custom)
+    case .list(let kind): return customListSchema(type, kind: kind)
+    case nil: break
+    }
     var properties = JSONObject()
     var required: [String] = []
     for field in type.fields {
-      properties[field.name] = property(field)
+      let schema = property(field)
+      properties[field.name] = OpenAPIDescriptions.of(type, field).map { described(schema, $0) } ?? schema
       if field.isRequired { required.append(field.name) }
     }
     var schema: JSON = [
@@ -60,6 +68,13 @@ struct OpenAPISchemas {
       schema["x-kubernetes-group-version-kind"] = [["group": .string(group), "version": .string(version), "kind": .string(type.kind)]]
     }
     return schema
+  }
+
+  /// A schema with a description. In version 3 nothing may stand beside a reference.
+  func described(_ schema: JSON, _ text: String) -> JSON {
+    var result: JSON = version == .v3 && !schema["$ref"].isNull ? ["allOf": [schema]] : schema
+    result["description"] = .string(text)
+    return result
   }
 
   private mutating func property(_ field: SchemaField) -> JSON {
@@ -103,7 +118,7 @@ struct OpenAPISchemas {
     case .bool: return plain("boolean")
     case .double: return plain("number", "double")
     case .bytes: return plain("string", "byte")
-    case .any: return .object(JSONObject())
+    case .any, .alternatives: return .object(JSONObject())
     case .quantity: return link(Self.link(Self.quantity, version), default: fallback)
     case .intOrString: return link(Self.link(Self.intOrString, version), default: fallback)
     case .time: return link(Self.link(Self.meta + "Time", version), default: fallback)

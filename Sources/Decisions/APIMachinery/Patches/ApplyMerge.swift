@@ -123,14 +123,14 @@ enum ApplyMerge {
   static func mismatch(_ value: JSON, _ shape: FieldShape, path: String) -> String? {
     switch (shape.resolved(value), value) {
     case (.leaf, _), (.deduced, _): return nil
-    case (.object, .object(let object)), (.map, .object(let object)):
+    case (.object, .object(let object)), (.map, .object(let object)), (.structured, .object(let object)):
       for (name, child) in object {
         guard let below = shape.resolved(value).child(name) else { return "\(path).\(name): field not declared in schema" }
         if let problem = mismatch(child, below, path: "\(path).\(name)") { return problem }
       }
       return nil
     case (.set, .array(let items)), (.list, .array(let items)): return itemMismatch(items, shape, path: path)
-    case (.object, _), (.map, _): return "\(path): expected map, got \(value.text())"
+    case (.object, _), (.map, _), (.structured, _): return "\(path): expected map, got \(value.text())"
     case (.set, _), (.list, _): return "\(path): expected list, got \(value.text())"
     }
   }
@@ -148,11 +148,11 @@ enum ApplyMerge {
   }
 
   private static func identityProblem(_ item: JSON, _ shape: FieldShape) -> String {
-    guard case .list(let keys, _, let type) = shape else { return "sets may only contain scalars" }
+    guard case .list(let keys, _, let defaults) = shape else { return "sets may only contain scalars" }
     guard let object = item.object else {
       return "associative list with keys may not have \(item.isNull ? "a null element" : "non-map elements")"
     }
-    let missing = keys.first { object[$0] == nil && type?.field($0)?.defaultValue == nil } ?? ""
+    let missing = keys.first { object[$0] == nil && defaults[$0] == nil } ?? ""
     return "associative list with keys has an element that omits key field \"\(missing)\" (and doesn't have default value)"
   }
 }

@@ -22,7 +22,7 @@ struct FieldComparison {
       return
     }
     switch shape {
-    case .object, .map, .deduced: compareFields(old, new, shape)
+    case .object, .map, .structured, .deduced: compareFields(old, new, shape)
     case .set, .list: compareItems(old?.array ?? [], new?.array ?? [], shape)
     case .leaf: break
     }

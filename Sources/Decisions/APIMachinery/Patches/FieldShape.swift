@@ -9,7 +9,9 @@ indirect enum FieldShape {
   case object(SchemaType)
   case map(FieldShape)
   case set
-  case list(keys: [String], element: FieldShape, type: SchemaType?)
+  case list(keys: [String], element: FieldShape, defaults: KeyDefaults)
+  /// An object of a custom resource, with fields that its schema declares and maybe others.
+  case structured(StructuralSchema, isResource: Bool)
   /// No schema: objects are looked into, lists and scalars are leaves.
   case deduced
 
@@ -18,7 +20,45 @@ indirect enum FieldShape {
       self = .deduced
       return
     }
+    if case .object(let custom) = type.custom {
+      self = .structured(custom.keepsEverything ? .untyped : custom.schema, isResource: true)
+      return
+    }
     self = type.isMapAtomic ? .leaf : .object(type)
+  }
+
+  /// What keys of list items are where they are left out.
+  enum KeyDefaults {
+    case builtIn(SchemaType)
+    case custom(StructuralSchema)
+
+    subscript(key: String) -> JSON? {
+      switch self {
+      case .builtIn(let type): type.field(key)?.defaultValue
+      case .custom(let schema): schema.properties[key]?.defaultValue
+      }
+    }
+  }
+
+  init(_ schema: StructuralSchema) {
+    switch schema.type {
+    case "object":
+      if schema.mapType == "atomic" {
+        self = .leaf
+      } else if schema.properties.isEmpty, !schema.isEmbeddedResource {
+        if case .schema(let inner) = schema.additional { self = .map(FieldShape(inner)) } else { self = .deduced }
+      } else {
+        self = .structured(schema, isResource: schema.isEmbeddedResource)
+      }
+    case "array":
+      switch (schema.listType, schema.items) {
+      case ("set", _): self = .set
+      case ("map", let items?): self = .list(keys: schema.listMapKeys, element: FieldShape(items), defaults: .custom(items))
+      default: self = .leaf
+      }
+    case "" where schema.preservesUnknownFields && !schema.isIntOrString: self = .deduced
+    default: self = .leaf
+    }
   }
 
   init(_ field: SchemaField) {
@@ -30,7 +70,7 @@ indirect enum FieldShape {
       case .set: self = .set
       case .map(let keys):
         if case .object(let type) = item {
-          self = .list(keys: keys, element: FieldShape(type), type: type)
+          self = .list(keys: keys, element: FieldShape(type), defaults: .builtIn(type))
         } else {
           self = .leaf
         }
@@ -44,7 +84,7 @@ indirect enum FieldShape {
     switch value {
     case .object(let type): self = isGranular || !type.isMapAtomic ? .object(type) : .leaf
     case .map(let element): self = .map(FieldShape(element, isGranular: false))
-    case .any, .rawExtension, .fieldsV1: self = .deduced
+    case .any, .rawExtension, .fieldsV1, .alternatives: self = .deduced
     default: self = .leaf
     }
   }
@@ -54,6 +94,14 @@ indirect enum FieldShape {
     switch self {
     case .object(let type): type.field(name).map { FieldShape($0) }
     case .map(let element): element
+    case .structured(let schema, let isResource):
+      if isResource, objectFields.contains(name) {
+        name == "metadata" ? SchemaRegistry.shared.type("meta/v1.ObjectMeta").map { FieldShape($0) } : .leaf
+      } else if let child = schema.child(name) {
+        FieldShape(child)
+      } else {
+        schema.preservesUnknownFields || schema.hasAdditional ? .deduced : nil
+      }
     case .deduced: .deduced
     default: nil
     }
@@ -61,7 +109,11 @@ indirect enum FieldShape {
 
   /// True for fields of a declared type, as opposed to keys of a map.
   func declares(_ name: String) -> Bool {
-    if case .object(let type) = self { type.field(name) != nil } else { false }
+    switch self {
+    case .object(let type): type.field(name) != nil
+    case .structured(let schema, let isResource): (isResource && objectFields.contains(name)) || schema.properties[name] != nil
+    default: false
+    }
   }
 
   /// The shape for these values: without a schema, they tell it.
@@ -75,11 +127,11 @@ indirect enum FieldShape {
   func element(of item: JSON) -> PathElement? {
     switch self {
     case .set: return item.object == nil && item.array == nil ? .value(of: item) : nil
-    case .list(let keys, _, let type):
+    case .list(let keys, _, let defaults):
       guard case .object(let object) = item else { return nil }
       var fields: [(String, JSON)] = []
       for key in keys {
-        guard let value = object[key] ?? type?.field(key)?.defaultValue else { return nil }
+        guard let value = object[key] ?? defaults[key] else { return nil }
         fields.append((key, value))
       }
       return .key(fields)

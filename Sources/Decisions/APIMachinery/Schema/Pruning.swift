@@ -8,14 +8,24 @@ import KubernetesAPI
 /// Throws `SchemaError`, with the text of upstream's 400 answer, where a value has the wrong JSON type.
 @discardableResult
 package func prune(_ object: inout JSON, type: SchemaType, keepsEmpty: Bool = false) throws(SchemaError) -> [UnknownField] {
-  var pruner = Pruner(keepsEmpty: keepsEmpty)
   do throws(SchemaError) {
-    object = try pruner.object(object, type)
+    if case .object(let custom) = type.custom {
+      // A custom object keeps what is empty: nothing says that it means nothing.
+      if custom.keepsEverything { return try pruneCustom(&object, .untyped, kind: custom.kind) }
+      return try pruneCustom(&object, custom.schema, kind: custom.kind)
+    }
+    return try pruneObject(&object, type: type, keepsEmpty: keepsEmpty)
   } catch {
     let kind = object["kind"].string ?? type.kind
     let version = type.packageName.split(separator: "/").last.map(String.init) ?? ""
     throw SchemaError(message: "\(kind) in version \"\(version)\" cannot be handled as a \(kind): \(error.message)")
   }
+}
+
+/// The same for an object that is part of another; the error is without the words around it.
+func pruneObject(_ object: inout JSON, type: SchemaType, keepsEmpty: Bool = false) throws(SchemaError) -> [UnknownField] {
+  var pruner = Pruner(keepsEmpty: keepsEmpty)
+  object = try pruner.object(object, type)
   return pruner.unknown
 }
 
@@ -97,6 +107,9 @@ private struct Pruner {
     case .time: return .string(try time(json).rfc3339)
     case .microTime: return .string(try time(json).rfc3339Micro)
     case .object(let type): return try object(json, type)
+    case .alternatives(let type):
+      guard let field = type.alternative(for: json) else { throw wrongType(json, type.goName) }
+      return try self.value(json, field.value)
     case .list(let item):
       guard let items = json.array else { throw wrongType(json, "[]\(item.goName)") }
       var result: [JSON] = []
@@ -173,6 +186,16 @@ private struct Pruner {
 }
 
 extension SchemaType {
+  /// The field of a type of alternatives that holds a value of this form; nil where none can.
+  func alternative(for json: JSON) -> SchemaField? {
+    fields.first { field in
+      switch (field.value, json) {
+      case (.object, .object), (.list, .array), (.bool, .bool): true
+      default: false
+      }
+    }
+  }
+
   /// As Go's decoder names it: `v1.PodSpec`.
   var goName: String { (packageName.split(separator: "/").last.map { $0 + "." } ?? "") + kind }
 }
@@ -193,7 +216,7 @@ extension FieldValue {
     case .microTime: "v1.MicroTime"
     case .rawExtension: "runtime.RawExtension"
     case .fieldsV1: "v1.FieldsV1"
-    case .object(let type): type.goName
+    case .object(let type), .alternatives(let type): type.goName
     case .list(let item): "[]\(item.goName)"
     case .map(let item): "map[string]\(item.goName)"
     }

@@ -9,6 +9,7 @@ import JSONCodec
 ///       subresource eviction policy/v1.Eviction create
 ///
 ///     type Container atomic kind      (atomic: owned as a whole in server-side apply; kind: has apiVersion and kind)
+///     type JSONSchemaPropsOrBool alternatives   (in JSON the bare value of one of its fields, on the wire a message)
 ///       typemeta                      (apiVersion and kind, which protobuf keeps in the envelope)
 ///       2 inline VolumeSource         (an embedded struct: protobuf number 2)
 ///       1 name string required always (protobuf number, JSON name, type; `?` marks a pointer)
@@ -22,9 +23,9 @@ import JSONCodec
 enum SchemaTexts {
   /// In the order of discovery; kinds of meta/v1 belong to every group.
   static let all: [StaticString] = [
-    coreV1, metaV1, appsV1, eventsV1, authenticationV1, authorizationV1, autoscalingV2, autoscalingV1, batchV1, certificatesV1,
-    networkingV1, policyV1, rbacV1, storageV1, admissionRegistrationV1, schedulingV1, coordinationV1, nodeV1, discoveryV1,
-    resourceV1, flowControlV1,
+    coreV1, metaV1, apiRegistrationV1, appsV1, eventsV1, authenticationV1, authorizationV1, autoscalingV2, autoscalingV1, batchV1,
+    certificatesV1, networkingV1, policyV1, rbacV1, storageV1, admissionRegistrationV1, apiExtensionsV1, schedulingV1, coordinationV1,
+    nodeV1, discoveryV1, resourceV1, flowControlV1, admissionV1, apiDiscoveryV2,
   ]
 }
 
@@ -87,7 +88,7 @@ struct SchemaPackage {
       table.add(
         SchemaType(
           name: name + "." + words[1], openAPIName: prefix + "." + words[1], isMapAtomic: words.contains("atomic"),
-          groupVersion: words.contains("kind") ? (group, version) : nil,
+          isAlternatives: words.contains("alternatives"), groupVersion: words.contains("kind") ? (group, version) : nil,
           source: SchemaSource(bytes: UnsafeBufferPointer(rebasing: block[end...])), table: table))
     }
     self.resources = resources
@@ -243,7 +244,9 @@ extension FieldValue {
     case "MicroTime": self = .microTime
     case "RawExtension": self = .rawExtension
     case "FieldsV1": self = .fieldsV1
-    default: self = .object(table.resolve(String(text), in: package))
+    default:
+      let type = table.resolve(String(text), in: package)
+      self = type.isAlternatives ? .alternatives(type) : .object(type)
     }
   }
 }

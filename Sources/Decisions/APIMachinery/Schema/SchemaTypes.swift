@@ -14,6 +14,8 @@ package indirect enum FieldValue: Sendable {
   /// Any object.
   case rawExtension, fieldsV1
   case object(SchemaType)
+  /// In JSON the bare value of one of the type's fields: an object, a list or a flag.
+  case alternatives(SchemaType)
   case list(FieldValue)
   case map(FieldValue)
 }
@@ -81,26 +83,55 @@ package final class SchemaType: Sendable {
   package let openAPIName: String
   /// Owned as a whole in server-side apply, wherever it is used.
   package let isMapAtomic: Bool
+  /// In JSON the bare value of one of its fields.
+  let isAlternatives: Bool
   /// A kind of its own, with apiVersion and kind: its group ("" for core) and version.
   package let groupVersion: (group: String, version: String)?
 
-  private let source: SchemaSource
-  private unowned let table: TypeTable
+  /// Where the shape comes from: a schema text, or a CustomResourceDefinition.
+  private enum Origin: Sendable {
+    case text(SchemaSource, Unowned)
+    case custom(TypeShape, CustomType)
+  }
+  /// The table outlives its types: it is what holds them.
+  private struct Unowned: Sendable { unowned let table: TypeTable }
+
+  private let origin: Origin
   private let parsed = AtomicLazyReference<TypeShape>()
 
-  init(name: String, openAPIName: String, isMapAtomic: Bool, groupVersion: (String, String)?, source: SchemaSource, table: TypeTable) {
+  init(
+    name: String, openAPIName: String, isMapAtomic: Bool, isAlternatives: Bool, groupVersion: (String, String)?, source: SchemaSource,
+    table: TypeTable
+  ) {
     self.name = name
     self.openAPIName = openAPIName
     self.isMapAtomic = isMapAtomic
+    self.isAlternatives = isAlternatives
     self.groupVersion = groupVersion
-    self.source = source
-    self.table = table
+    origin = .text(source, Unowned(table: table))
+  }
+
+  /// The type of a custom kind, or of its list. `shape` has only the fields that every object has.
+  init(name: String, openAPIName: String, groupVersion: (String, String), shape: TypeShape, custom: CustomType) {
+    self.name = name
+    self.openAPIName = openAPIName
+    isMapAtomic = false
+    isAlternatives = false
+    self.groupVersion = groupVersion
+    origin = .custom(shape, custom)
   }
 
   var shape: TypeShape {
-    if let shape = parsed.load() { return shape }
-    return parsed.storeIfNil(TypeShape(parsing: source, of: self, table))
+    switch origin {
+    case .custom(let shape, _): return shape
+    case .text(let source, let unowned):
+      if let shape = parsed.load() { return shape }
+      return parsed.storeIfNil(TypeShape(parsing: source, of: self, unowned.table))
+    }
   }
+
+  /// What a CustomResourceDefinition says about the type; nil for a built-in one.
+  var custom: CustomType? { if case .custom(_, let custom) = origin { custom } else { nil } }
 
   /// In JSON's order, with the fields of embedded structs in place.
   package var fields: [SchemaField] { shape.fields }

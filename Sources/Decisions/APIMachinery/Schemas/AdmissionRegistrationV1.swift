@@ -3,18 +3,18 @@ extension SchemaTexts {
   static let admissionRegistrationV1: StaticString = #"""
     package admissionregistration/v1 group=admissionregistration.k8s.io openapi=io.k8s.api.admissionregistration.v1
 
-    resource mutatingadmissionpolicies MutatingAdmissionPolicy verbs=* categories=api-extensions hash=LYmCf+UMVdg=
+    resource mutatingadmissionpolicies MutatingAdmissionPolicy verbs=* categories=api-extensions hash=LYmCf+UMVdg= served
 
-    resource mutatingadmissionpolicybindings MutatingAdmissionPolicyBinding verbs=* categories=api-extensions hash=90V5FRZZ3Zg=
+    resource mutatingadmissionpolicybindings MutatingAdmissionPolicyBinding verbs=* categories=api-extensions hash=90V5FRZZ3Zg= served
 
-    resource mutatingwebhookconfigurations MutatingWebhookConfiguration verbs=* categories=api-extensions hash=Sqi0GUgDaX0=
+    resource mutatingwebhookconfigurations MutatingWebhookConfiguration verbs=* categories=api-extensions hash=Sqi0GUgDaX0= served
 
-    resource validatingadmissionpolicies ValidatingAdmissionPolicy verbs=* categories=api-extensions hash=6OxvlMmQ6is=
+    resource validatingadmissionpolicies ValidatingAdmissionPolicy verbs=* categories=api-extensions hash=6OxvlMmQ6is= served
       subresource status ValidatingAdmissionPolicy get,patch,update
 
-    resource validatingadmissionpolicybindings ValidatingAdmissionPolicyBinding verbs=* categories=api-extensions hash=v9715VZqakg=
+    resource validatingadmissionpolicybindings ValidatingAdmissionPolicyBinding verbs=* categories=api-extensions hash=v9715VZqakg= served
 
-    resource validatingwebhookconfigurations ValidatingWebhookConfiguration verbs=* categories=api-extensions hash=B0wHjQmsGNk=
+    resource validatingwebhookconfigurations ValidatingWebhookConfiguration verbs=* categories=api-extensions hash=B0wHjQmsGNk= served
 
     type ApplyConfiguration
       1 expression string

@@ -3,9 +3,9 @@ extension SchemaTexts {
   static let authenticationV1: StaticString = #"""
     package authentication/v1 group=authentication.k8s.io openapi=io.k8s.api.authentication.v1
 
-    resource selfsubjectreviews SelfSubjectReview verbs=create
+    resource selfsubjectreviews SelfSubjectReview verbs=create served
 
-    resource tokenreviews TokenReview verbs=create
+    resource tokenreviews TokenReview verbs=create served
 
     type BoundObjectReference
       1 kind string

@@ -3,13 +3,13 @@ extension SchemaTexts {
   static let authorizationV1: StaticString = #"""
     package authorization/v1 group=authorization.k8s.io openapi=io.k8s.api.authorization.v1
 
-    resource localsubjectaccessreviews LocalSubjectAccessReview namespaced verbs=create
+    resource localsubjectaccessreviews LocalSubjectAccessReview namespaced verbs=create served
 
-    resource selfsubjectaccessreviews SelfSubjectAccessReview verbs=create
+    resource selfsubjectaccessreviews SelfSubjectAccessReview verbs=create served
 
-    resource selfsubjectrulesreviews SelfSubjectRulesReview verbs=create
+    resource selfsubjectrulesreviews SelfSubjectRulesReview verbs=create served
 
-    resource subjectaccessreviews SubjectAccessReview verbs=create
+    resource subjectaccessreviews SubjectAccessReview verbs=create served
 
     type FieldSelectorAttributes
       1 rawSelector string

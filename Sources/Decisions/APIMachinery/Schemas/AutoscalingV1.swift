@@ -3,7 +3,7 @@ extension SchemaTexts {
   static let autoscalingV1: StaticString = #"""
     package autoscaling/v1 group=autoscaling openapi=io.k8s.api.autoscaling.v1
 
-    resource horizontalpodautoscalers HorizontalPodAutoscaler namespaced verbs=* short=hpa categories=all hash=qwQve8ut294=
+    resource horizontalpodautoscalers HorizontalPodAutoscaler namespaced verbs=* short=hpa categories=all hash=qwQve8ut294= served
       subresource status HorizontalPodAutoscaler get,patch,update
 
     type CrossVersionObjectReference atomic

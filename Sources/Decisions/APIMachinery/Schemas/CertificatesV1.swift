@@ -3,7 +3,7 @@ extension SchemaTexts {
   static let certificatesV1: StaticString = #"""
     package certificates/v1 group=certificates.k8s.io openapi=io.k8s.api.certificates.v1
 
-    resource certificatesigningrequests CertificateSigningRequest verbs=* short=csr hash=95fRKMXA+00=
+    resource certificatesigningrequests CertificateSigningRequest verbs=* short=csr hash=95fRKMXA+00= served
       selectable spec.signerName
       subresource approval CertificateSigningRequest get,patch,update
       subresource status CertificateSigningRequest get,patch,update

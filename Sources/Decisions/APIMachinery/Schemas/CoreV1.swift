@@ -5,7 +5,7 @@ extension SchemaTexts {
 
     resource bindings Binding namespaced verbs=create served
 
-    resource componentstatuses ComponentStatus verbs=get,list short=cs
+    resource componentstatuses ComponentStatus verbs=get,list short=cs served
 
     resource configmaps ConfigMap namespaced verbs=* short=cm hash=qFsyl6wFWjQ= served
 

@@ -3,10 +3,10 @@ extension SchemaTexts {
   static let flowControlV1: StaticString = #"""
     package flowcontrol/v1 group=flowcontrol.apiserver.k8s.io openapi=io.k8s.api.flowcontrol.v1
 
-    resource flowschemas FlowSchema verbs=* hash=GJVAJZSZBIw=
+    resource flowschemas FlowSchema verbs=* hash=GJVAJZSZBIw= served
       subresource status FlowSchema get,patch,update
 
-    resource prioritylevelconfigurations PriorityLevelConfiguration verbs=* hash=Kir5PVfvNeI=
+    resource prioritylevelconfigurations PriorityLevelConfiguration verbs=* hash=Kir5PVfvNeI= served
       subresource status PriorityLevelConfiguration get,patch,update
 
     type ExemptPriorityLevelConfiguration

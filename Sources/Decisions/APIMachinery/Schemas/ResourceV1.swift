@@ -3,14 +3,14 @@ extension SchemaTexts {
   static let resourceV1: StaticString = #"""
     package resource/v1 group=resource.k8s.io openapi=io.k8s.api.resource.v1
 
-    resource deviceclasses DeviceClass verbs=* hash=Yk2PTc1Ybxk=
+    resource deviceclasses DeviceClass verbs=* hash=Yk2PTc1Ybxk= served
 
-    resource resourceclaims ResourceClaim namespaced verbs=* hash=wgAZaHcZxUg=
+    resource resourceclaims ResourceClaim namespaced verbs=* hash=wgAZaHcZxUg= served
       subresource status ResourceClaim get,patch,update
 
-    resource resourceclaimtemplates ResourceClaimTemplate namespaced verbs=* hash=TuzjC49aUfM=
+    resource resourceclaimtemplates ResourceClaimTemplate namespaced verbs=* hash=TuzjC49aUfM= served
 
-    resource resourceslices ResourceSlice verbs=* hash=KsC072WgaEY=
+    resource resourceslices ResourceSlice verbs=* hash=KsC072WgaEY= served
       selectable spec.nodeName,spec.driver
 
     type AllocatedDeviceStatus

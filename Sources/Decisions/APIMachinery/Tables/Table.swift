@@ -24,7 +24,7 @@ package func table(
   listMetadata: JSON = .object(JSONObject()), version: TableVersion = .v1, includesColumns: Bool = true
 ) -> JSON {
   table(
-    columns: tableColumns(group: resource.group, resource: resource.plural), objects: objects, now: now,
+    columns: resource.custom?.columns ?? tableColumns(group: resource.group, resource: resource.plural), objects: objects, now: now,
     includeObject: includeObject, listMetadata: listMetadata, version: version, includesColumns: includesColumns)
 }
 

@@ -22,7 +22,7 @@ struct TableSubject {
 
 /// One column of `kubectl get` and how its cells are made.
 struct TableColumn: Sendable {
-  enum Kind: String { case string, integer, boolean, date }
+  enum Kind: String { case string, integer, number, boolean, date }
 
   let title: String
   let kind: Kind
@@ -30,6 +30,8 @@ struct TableColumn: Sendable {
   let format: String
   /// 1: only with `-o wide`.
   let priority: Int
+  /// What the column says about itself; nil: the usual words for its title.
+  let summary: String?
   let cell: @Sendable (TableSubject) -> JSON
 
   init(
@@ -40,17 +42,29 @@ struct TableColumn: Sendable {
     self.kind = kind
     self.format = format
     priority = wide ? 1 : 0
+    summary = nil
+    self.cell = cell
+  }
+
+  init(
+    _ title: String, _ kind: Kind, format: String, priority: Int, summary: String, _ cell: @escaping @Sendable (TableSubject) -> JSON
+  ) {
+    self.title = title
+    self.kind = kind
+    self.format = format
+    self.priority = priority
+    self.summary = summary
     self.cell = cell
   }
 
   var definition: JSON {
     [
-      "name": .string(title), "type": .string(kind.rawValue), "format": .string(format), "description": .string(summary),
+      "name": .string(title), "type": .string(kind.rawValue), "format": .string(format), "description": .string(summary ?? usualSummary),
       "priority": JSON(priority),
     ]
   }
 
-  private var summary: String {
+  private var usualSummary: String {
     switch title {
     case "Name": "Name of the object, unique within its namespace."
     case "Age", "Created At": "When the object was created, by the server's clock."

@@ -47,8 +47,8 @@ package func invalidStatus(_ errors: [FieldError], resource: ResourceInfo, name:
 
 package func invalidStatus(_ errors: [FieldError], group: String, kind: String, name: String) -> JSON {
   // The text names each error once; the causes keep all.
-  var texts: [String] = []
-  for error in errors where !texts.contains(error.description) { texts.append(error.description) }
+  var known: Set<String> = []
+  let texts = errors.map(\.description).filter { known.insert($0).inserted }
   let detail = texts.count == 1 ? texts[0] : "[\(texts.joined(separator: ", "))]"
   let qualified = group.isEmpty ? kind : "\(kind).\(group)"
   return [

@@ -35,7 +35,8 @@ extension Findings {
   private static func nameForm(_ resource: ResourceInfo) -> (String) -> [String] {
     switch (resource.group, resource.kind) {
     case ("", "Namespace"), ("", "Service"): NameProblems.dnsLabel
-    case ("rbac.authorization.k8s.io", _): NameProblems.pathSegment
+    case ("rbac.authorization.k8s.io", _), ("apiregistration.k8s.io", _):
+      NameProblems.pathSegment
     default: NameProblems.subdomain
     }
   }

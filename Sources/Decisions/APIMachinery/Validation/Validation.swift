@@ -11,15 +11,19 @@ package func validate(_ object: JSON, old: JSON?, resource: ResourceInfo, subres
     return findings.errors
   }
   findings.metadata(object, old: old, resource: resource)
+  if let custom = resource.custom { return findings.errors + custom.errors(of: object, old: old) }
   switch (resource.kind, subresource) {
   case ("Pod", "ephemeralcontainers"): findings.ephemeralContainersUpdate(object, old: old ?? .null)
   case ("Pod", "resize"): findings.resize(object, old: old ?? .null)
+  case ("CertificateSigningRequest", .some): findings.certificateConditions(object, old: old)
   case (_, "scale"): findings.notNegative(object["spec"]["replicas"], FieldPath("spec.replicas"))
   case (_, .some): break
   default:
     findings.spec(object, old: old, resource: resource)
     // An event may say anything, and a node's taints have a path of their own.
-    if !["Event", "Node"].contains(resource.kind) { findings.schemaRules(object, resource.type, .root, isRoot: true) }
+    if !["Event", "Node", "CustomResourceDefinition"].contains(resource.kind) {
+      findings.schemaRules(object, resource.type, .root, isRoot: true)
+    }
   }
   return findings.errors
 }
@@ -74,6 +78,29 @@ extension Findings {
     case ("networking.k8s.io", "NetworkPolicy"): networkPolicy(object)
     case ("networking.k8s.io", "Ingress"): ingress(object)
     case ("storage.k8s.io", "StorageClass"): storageClass(object, old: old)
+    case ("storage.k8s.io", "VolumeAttachment"): volumeAttachment(object, old: old)
+    case ("storage.k8s.io", "CSIDriver"): csiDriver(object, old: old)
+    case ("storage.k8s.io", "VolumeAttributesClass"): volumeAttributesClass(object, old: old)
+    case ("", "Endpoints"): endpoints(object)
+    case ("resource.k8s.io", "ResourceClaim"), ("resource.k8s.io", "ResourceClaimTemplate"):
+      if let old { immutable(object["spec"], old["spec"], FieldPath("spec")) }
+    case ("networking.k8s.io", "IPAddress"): ipAddress(object, old: old)
+    case ("networking.k8s.io", "ServiceCIDR"): serviceCIDR(object, old: old)
+    case ("apps", "ControllerRevision"): controllerRevision(object, old: old)
+    case ("autoscaling", _): autoscaler(object)
+    case ("networking.k8s.io", "IngressClass"): ingressClass(object, old: old)
+    case ("node.k8s.io", "RuntimeClass"): runtimeClass(object, old: old)
+    case ("certificates.k8s.io", "CertificateSigningRequest"): certificateRequest(object, old: old)
+    case ("flowcontrol.apiserver.k8s.io", "FlowSchema"): flowSchema(object)
+    case ("flowcontrol.apiserver.k8s.io", _): priorityLevel(object)
+    case ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+      ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"):
+      webhooks(object)
+    case ("admissionregistration.k8s.io", let kind) where kind.hasSuffix("Binding"):
+      admissionPolicyBinding(object, isMutating: kind.hasPrefix("Mutating"))
+    case ("admissionregistration.k8s.io", let kind): admissionPolicy(object, isMutating: kind.hasPrefix("Mutating"))
+    case ("apiextensions.k8s.io", _): definition(object, old: old, hooks: resource.hooks)
+    case ("apiregistration.k8s.io", _): apiService(object)
     default: break
     }
   }

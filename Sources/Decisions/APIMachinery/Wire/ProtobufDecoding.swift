@@ -181,6 +181,12 @@ struct ProtobufDecoder {
       return .double(Double(bitPattern: try reader.fixed64()))
     case .bytes: return .string(Base64.encode(try Self.content(&reader, wire).content))
     case .object(let type): return try message(try Self.content(&reader, wire), type, depth: depth + 1)
+    case .alternatives(let type):
+      let object = try message(try Self.content(&reader, wire), type, depth: depth + 1)
+      let fields = type.fields.filter { !object[$0.name].isNull }
+      // The flag is always written, so that it counts only where nothing else stands.
+      let chosen = fields.first { if case .bool = $0.value { false } else { true } } ?? fields.first
+      return chosen.map { object[$0.name] } ?? .null
     case .list(let item): return try wrapped(item, try Self.content(&reader, wire), depth: depth)
     case .map: throw ProtobufError(.malformed, "protobuf: a map stands where none can be")
     case .quantity: return .string(try quantity(try Self.content(&reader, wire)))
@@ -302,7 +308,7 @@ extension FieldValue {
     case .quantity: "0"
     case .list: []
     case .object, .map: .object(JSONObject())
-    case .any, .time, .microTime, .rawExtension, .fieldsV1: .null
+    case .any, .time, .microTime, .rawExtension, .fieldsV1, .alternatives: .null
     }
   }
 }

@@ -17,6 +17,16 @@ package func encodeProtobuf(_ object: JSON, type: SchemaType) throws(ProtobufErr
   return encoder.out
 }
 
+/// A meta/v1 WatchEvent as a message without envelope; `object` is an enveloped message.
+package func watchEventMessage(kind: String, object: [UInt8]) -> [UInt8] {
+  var raw = ProtobufEncoder()
+  raw.bytes(1, object)
+  var encoder = ProtobufEncoder()
+  encoder.string(1, kind)
+  encoder.bytes(2, raw.out)
+  return encoder.out
+}
+
 struct ProtobufEncoder {
   var out: [UInt8] = []
 
@@ -138,6 +148,12 @@ struct ProtobufEncoder {
       try tagged(number) { (encoder) throws(ProtobufError) in
         try encoder.message(json.object ?? JSONObject(), inner, depth: depth + 1)
       }
+    case .alternatives(let inner):
+      guard let chosen = inner.alternative(for: json) else { return try Self.check(json.isNull, field, type) }
+      var object = JSONObject([(chosen.name, json)])
+      // A schema in the place of a flag says yes.
+      for flag in inner.fields where flag.name != chosen.name { if case .bool = flag.value { object[flag.name] = true } }
+      try tagged(number) { (encoder) throws(ProtobufError) in try encoder.message(object, inner, depth: depth + 1) }
     case .list(let item):
       try tagged(number) { (encoder) throws(ProtobufError) in
         for element in json.array ?? [] { try encoder.value(item, 1, element, field, type, depth: depth) }

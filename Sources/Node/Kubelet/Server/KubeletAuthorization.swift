@@ -34,6 +34,9 @@ package struct KubeletAccess: Sendable, Equatable {
 /// Decides whether a caller may do this here.
 package typealias KubeletAuthorizer = @Sendable (PeerIdentity, KubeletAccess) async -> Bool
 
+/// Says who bears a token; nil: nobody that is known.
+package typealias KubeletAuthenticator = @Sendable (String) async -> PeerIdentity?
+
 package enum KubeletAuthorizers {
   /// Lets in the administrators' group and the users named, such as the API server's own.
   package static func users(_ users: Set<String>, groups: Set<String> = ["system:masters"]) -> KubeletAuthorizer {

@@ -8,8 +8,9 @@ import NIOHTTP1
 package struct KubeletServerConfiguration: Sendable {
   /// How callers are told apart.
   package enum Trust: Sendable {
-    /// Each caller needs a client certificate that TLS verified, and the authorizer's permission.
-    case certificates(KubeletAuthorizer)
+    /// Each caller needs a client certificate that TLS verified, or a token that the authenticator knows, and the
+    /// authorizer's permission.
+    case credentials(KubeletAuthenticator?, KubeletAuthorizer)
     /// Whoever reaches the socket may do everything: for a Unix socket that only root can open.
     case everyone
   }
@@ -21,10 +22,14 @@ package struct KubeletServerConfiguration: Sendable {
   package var limits = HTTPServerLimits()
 
   /// The node's endpoint for API servers: `address` is 0.0.0.0:10250 as a rule, `tls` has the authorities of client certificates.
-  package init(address: ListenAddress, tls: ServerTLS, nodeName: String, authorizer: @escaping KubeletAuthorizer) {
+  /// Without an authenticator, tokens are nobody's.
+  package init(
+    address: ListenAddress, tls: ServerTLS, nodeName: String, authenticator: KubeletAuthenticator? = nil,
+    authorizer: @escaping KubeletAuthorizer
+  ) {
     self.address = address
     self.tls = tls
-    trust = .certificates(authorizer)
+    trust = .credentials(authenticator, authorizer)
     self.nodeName = nodeName
   }
 
@@ -62,12 +67,21 @@ package final class KubeletServer: Sendable {
   package func stop() async { await server.stop() }
 }
 
-/// 401 without a verified certificate, 403 without permission, nil where the caller may go on.
+/// 401 without a verified certificate or a known token, 403 without permission, nil where the caller may go on.
 private func refuse(_ request: ServedRequest, _ trust: KubeletServerConfiguration.Trust) async -> ServedResponse? {
-  guard case .certificates(let authorizer) = trust else { return nil }
-  guard let caller = request.peerCertificateDER.flatMap(PeerIdentity.init(certificateDER:)) else { return .text(.unauthorized, "Unauthorized") }
+  guard case .credentials(let authenticator, let authorizer) = trust else { return nil }
+  guard let caller = await caller(request, authenticator) else { return .text(.unauthorized, "Unauthorized") }
   let access = KubeletAccess(method: request.method, path: request.path)
   if await authorizer(caller, access) { return nil }
   return .text(
     .forbidden, "Forbidden (user=\(caller.user), verb=\(access.verb), resource=nodes, subresource(s)=\(access.subresources))")
+}
+
+private func caller(_ request: ServedRequest, _ authenticator: KubeletAuthenticator?) async -> PeerIdentity? {
+  if let known = request.peerCertificateDER.flatMap(PeerIdentity.init(certificateDER:)) { return known }
+  guard let authenticator, let header = request.headers.first(name: "authorization"), header.lowercased().hasPrefix("bearer ") else {
+    return nil
+  }
+  let token = header.dropFirst(7).drop { $0 == " " }
+  return token.isEmpty ? nil : await authenticator(String(token))
 }

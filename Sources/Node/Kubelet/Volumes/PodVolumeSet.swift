@@ -23,6 +23,8 @@ actor PodVolumeSet {
   private var pod: Pod?
   private var podIPs: [String] = []
   private var followers: [Task<Void, Never>] = []
+  /// Warnings that were told already.
+  private var reported: Set<String> = []
   private var tokens: [TokenSpec: ServiceAccountToken] = [:]
   /// Subpaths stay open until their container is made anew: its mounts name these descriptors.
   private var subPaths: [String: [SharedDescriptor]] = [:]
@@ -265,9 +267,7 @@ actor PodVolumeSet {
     let resolver = ResolverConfiguration(
       pod, host: ResolverConfiguration(parsing: HostFiles.read(settings.hostResolvConf) ?? ""), clusterDNS: settings.clusterDNS,
       clusterDomain: settings.clusterDomain)
-    for warning in resolver.warnings {
-      log.debug("DNSConfigForming", metadata: ["pod": "\(pod.namespace)/\(pod.name)", "message": "\(warning)"])
-    }
+    for warning in resolver.warnings where reported.insert("\(warning)").inserted { settings.report(pod, "DNSConfigForming", "\(warning)") }
     let hosts = PodFiles.hosts(pod, names: names, podIPs: podIPs, hostFile: HostFiles.read(settings.hostHosts) ?? "")
     let texts = [
       ("/etc/hosts", "etc-hosts", hosts), ("/etc/hostname", "etc-hostname", hostname + "\n"),

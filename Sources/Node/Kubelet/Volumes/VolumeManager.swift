@@ -18,6 +18,8 @@ package final class VolumeManager: PodVolumes {
     package var hostHosts: String = "/etc/hosts"
     package var nodeHostname: String
     package var allocatable: @Sendable () -> [String: Quantity]
+    /// Told what about a pod's files is not as its spec asks: a reason and a message for an event.
+    package var report: @Sendable (Pod, _ reason: String, _ message: String) -> Void = { _, _, _ in }
 
     package init(
       dataDirectory: FilePath, clusterDNS: [String], clusterDomain: String, hostIPs: [String], nodeHostname: String,

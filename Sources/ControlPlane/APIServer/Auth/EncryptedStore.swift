@@ -1,0 +1,117 @@
+import RevisionStore
+
+/// A store whose Secrets lie encrypted in the one below. Everything above sees plain values.
+package struct EncryptedStore: RevisionStore {
+  static let prefix = "/registry/secrets/"
+  /// Secrets that are read at once when all are written anew.
+  private static let pageSize = 500
+
+  private let inner: any RevisionStore
+  private let keys: SecretKeys
+
+  package init(_ inner: any RevisionStore, keys: SecretKeys) {
+    self.inner = inner
+    self.keys = keys
+  }
+
+  package func currentRevision() async throws -> Revision { try await inner.currentRevision() }
+  package func compact(before: Revision) async throws { try await inner.compact(before: before) }
+
+  package func get(_ key: String, at: Revision?) async throws -> StoredValue? { try await inner.get(key, at: at).map { try plain($0) } }
+
+  package func list(prefix: String, after startKey: String?, limit: Int?, at: Revision?) async throws -> Page {
+    let page = try await inner.list(prefix: prefix, after: startKey, limit: limit, at: at)
+    guard Self.mayHold(prefix) else { return page }
+    return Page(items: try page.items.map { item in try plain(item) }, revision: page.revision, remaining: page.remaining)
+  }
+
+  package func write(_ mutation: Mutation) async throws -> Revision {
+    do {
+      return try await inner.write(try encrypted(mutation))
+    } catch let error as RevisionStoreError {
+      guard case .conflict(let current?) = error.code else { throw error }
+      throw RevisionStoreError(.conflict(current: try plain(current)), error.message)
+    }
+  }
+
+  package func watch(prefix: String, from: Revision) async throws -> RevisionWatch {
+    let watch = try await inner.watch(prefix: prefix, from: from)
+    return Self.mayHold(prefix) ? RevisionWatch(source: DecryptingWatch(inner: watch, store: self)) : watch
+  }
+
+  /// Writes every Secret anew that the first key did not write: plain ones, and those of earlier keys. What the history
+  /// holds stays as it was until it is compacted.
+  package func encryptAll() async throws -> Int {
+    var (count, after): (Int, String?) = (0, nil)
+    while true {
+      let page = try await inner.list(prefix: Self.prefix, after: after, limit: Self.pageSize, at: nil)
+      for item in page.items where keys.isStale(item.value) {
+        let value = try decrypted(item.value, item.key)
+        do {
+          try await write(.put(key: item.key, value: value, .revision(item.revision)))
+          count += 1
+        } catch let error as RevisionStoreError {
+          // Somebody else wrote it meanwhile, with the first key.
+          guard case .conflict = error.code else { throw error }
+        }
+      }
+      guard page.more, let last = page.items.last else { return count }
+      after = last.key
+    }
+  }
+
+  /// Whether keys with this prefix may be of Secrets.
+  private static func mayHold(_ prefix: String) -> Bool { prefix.hasPrefix(Self.prefix) || Self.prefix.hasPrefix(prefix) }
+
+  private func encrypted(_ mutation: Mutation) throws -> Mutation {
+    guard mutation.key.hasPrefix(Self.prefix) else { return mutation }
+    let value = try keys.encrypt(mutation.value, place: mutation.key)
+    switch mutation {
+    case .put(let key, _, let precondition): return .put(key: key, value: value, precondition)
+    case .delete(let key, _, let precondition): return .delete(key: key, value: value, precondition)
+    }
+  }
+
+  private func decrypted(_ value: [UInt8], _ key: String) throws -> [UInt8] {
+    guard key.hasPrefix(Self.prefix) else { return value }
+    do {
+      return try keys.decrypt(value, place: key)
+    } catch let error as SecretKeyError {
+      throw RevisionStoreError(.corrupt, error.message)
+    }
+  }
+
+  private func plain(_ stored: StoredValue) throws -> StoredValue {
+    guard stored.key.hasPrefix(Self.prefix) else { return stored }
+    return StoredValue(key: stored.key, revision: stored.revision, value: try decrypted(stored.value, stored.key))
+  }
+
+  fileprivate func plain(_ batch: WatchBatch) throws -> WatchBatch {
+    guard batch.events.contains(where: { $0.key.hasPrefix(Self.prefix) }) else { return batch }
+    let events = try batch.events.map { event in
+      guard event.key.hasPrefix(Self.prefix) else { return event }
+      return ChangeEvent(
+        kind: event.kind, key: event.key, revision: event.revision, value: try decrypted(event.value, event.key),
+        previous: try event.previous.map { try plain($0) })
+    }
+    return WatchBatch(events: events, completeTo: batch.completeTo)
+  }
+}
+
+private final class DecryptingWatch: RevisionWatchSource {
+  private let inner: RevisionWatch
+  private let store: EncryptedStore
+
+  init(inner: RevisionWatch, store: EncryptedStore) {
+    self.inner = inner
+    self.store = store
+  }
+
+  func next() async throws -> WatchBatch? {
+    var iterator = inner.makeAsyncIterator()
+    return try await iterator.next().map { try store.plain($0) }
+  }
+
+  func requestProgress() { inner.requestProgress() }
+  func cancel() { inner.cancel() }
+}

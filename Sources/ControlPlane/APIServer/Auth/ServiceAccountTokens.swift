@@ -1,0 +1,146 @@
+import Crypto
+import FoundationEssentials
+import JSONCodec
+import KubernetesAPI
+import SystemPackage
+import CryptoExtras
+
+/// Makes and checks service-account tokens: JSON Web Tokens signed with a key of the server's own, ES256 where it is a
+/// P-256 key (the one that is made at the first start), RS256 where somebody put an RSA key into its place.
+struct ServiceAccountTokens: Sendable {
+  static let issuer = "https://kubernetes.default.svc.cluster.local"
+  static let audiencesDefault = [issuer]
+  /// The issuer of tokens in Secrets.
+  static let legacyIssuer = "kubernetes/serviceaccount"
+
+  /// The issuer in tokens and in the discovery document, and who tokens are for when nobody says otherwise.
+  let issuer: String
+  let audiences: [String]
+  private let signer: TokenSigner
+  /// Public keys by key ID: the signer's own and those of earlier signers.
+  private let verifiers: [String: TokenVerifier]
+
+  /// Keys are `<directory>/service-account.key`, and in `<directory>/service-account.pub` public keys (PEM, one after
+  /// another) whose tokens still count.
+  init(directory: FilePath, issuer: String = ServiceAccountTokens.issuer) throws {
+    self.issuer = issuer
+    audiences = [issuer]
+    let path = directory.appending("service-account.key").string
+    if let data = FileManager.default.contents(atPath: path) {
+      signer = try TokenSigner(pem: String(decoding: data, as: UTF8.self), path: path)
+    } else {
+      let key = P256.Signing.PrivateKey()
+      try PrivateFile.write(Array(key.pemRepresentation.utf8), to: path, mode: 0o600)
+      signer = .es256(key)
+    }
+    var verifiers = [signer.verifier.keyID: signer.verifier]
+    let publicPath = directory.appending("service-account.pub").string
+    if let data = FileManager.default.contents(atPath: publicPath) {
+      for pem in TokenVerifier.split(String(decoding: data, as: UTF8.self)) {
+        let verifier = try TokenVerifier(pem: pem, path: publicPath)
+        verifiers[verifier.keyID] = verifier
+      }
+    }
+    self.verifiers = verifiers
+  }
+
+  /// What a token says; times in seconds since the epoch.
+  struct Claims: Sendable, Equatable {
+    var namespace: String
+    var account: String
+    var accountUID: String
+    var audiences: [String]
+    var expires: Int
+    var issued: Int
+    /// The object it is bound to: kind (pod, node, secret), name, UID.
+    var bound: (kind: String, name: String, uid: String)?
+    /// The node of the pod that it is bound to.
+    var node: (name: String, uid: String)?
+    var id = UUIDs.random()
+    /// The Secret that holds it for ever; such a token has neither audience nor end.
+    var legacySecret: String?
+
+    static func == (a: Claims, b: Claims) -> Bool { a.json(issuer: "") == b.json(issuer: "") }
+
+    func json(issuer: String) -> JSON {
+      let subject = JSON.string(UserInfo.serviceAccount(namespace, account))
+      if let legacySecret {
+        return [
+          "iss": .string(legacyIssuer), "kubernetes.io/serviceaccount/namespace": .string(namespace),
+          "kubernetes.io/serviceaccount/secret.name": .string(legacySecret),
+          "kubernetes.io/serviceaccount/service-account.name": .string(account),
+          "kubernetes.io/serviceaccount/service-account.uid": .string(accountUID), "sub": subject,
+        ]
+      }
+      var kubernetes: JSON = [
+        "namespace": .string(namespace), "serviceaccount": ["name": .string(account), "uid": .string(accountUID)],
+      ]
+      if let node { kubernetes["node"] = ["name": .string(node.name), "uid": .string(node.uid)] }
+      if let bound { kubernetes[bound.kind] = ["name": .string(bound.name), "uid": .string(bound.uid)] }
+      return [
+        "aud": JSON(audiences), "exp": JSON(expires), "iat": JSON(issued), "nbf": JSON(issued), "iss": .string(issuer),
+        "jti": .string(id), "kubernetes.io": kubernetes, "sub": subject,
+      ]
+    }
+  }
+
+  func token(_ claims: Claims) throws -> String {
+    let header: JSON = ["alg": .string(signer.verifier.algorithm), "kid": .string(signer.verifier.keyID)]
+    let body = claims.json(issuer: issuer).serialized()
+    let signed = TokenBase64.encode(header.serialized(), urlSafe: true) + "." + TokenBase64.encode(body, urlSafe: true)
+    return signed + "." + TokenBase64.encode(try signer.signature(for: Array(signed.utf8)), urlSafe: true)
+  }
+
+  /// The claims of a token that this server signed and that is valid now; nil otherwise.
+  func claims(_ token: String, now: Timestamp) -> Claims? {
+    let parts = token.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count == 3, let headerBytes = TokenBase64.decode(String(parts[0])), let header = try? JSON.parse(headerBytes),
+      let keyID = header["kid"].string, let verifier = verifiers[keyID], header["alg"].string == verifier.algorithm,
+      let signature = TokenBase64.decode(String(parts[2])), verifier.verifies(signature, of: Array("\(parts[0]).\(parts[1])".utf8)),
+      let bodyBytes = TokenBase64.decode(String(parts[1])), let body = try? JSON.parse(bodyBytes)
+    else { return nil }
+    if body["iss"].string == Self.legacyIssuer { return Self.legacy(body) }
+    return body["iss"].string == issuer ? Self.bound(body, now.secondsSinceEpoch) : nil
+  }
+
+  private static func bound(_ body: JSON, _ now: Int64) -> Claims? {
+    let kubernetes = body["kubernetes.io"]
+    guard let expires = body["exp"].int, Int64(expires) > now, Int64(body["nbf"].int ?? 0) <= now, let issued = body["iat"].int,
+      let namespace = kubernetes["namespace"].string, let account = kubernetes["serviceaccount"]["name"].string,
+      body["sub"].string == UserInfo.serviceAccount(namespace, account)
+    else { return nil }
+    func object(_ kind: String) -> (name: String, uid: String)? {
+      kubernetes[kind]["name"].string.map { ($0, kubernetes[kind]["uid"].string ?? "") }
+    }
+    // A token for a pod names the pod's node beside; only one for a node alone is bound to the node.
+    let bound = ["pod", "secret", "node"].lazy.compactMap { kind in object(kind).map { (kind: kind, name: $0.name, uid: $0.uid) } }.first
+    return Claims(
+      namespace: namespace, account: account, accountUID: kubernetes["serviceaccount"]["uid"].string ?? "",
+      audiences: (body["aud"].array ?? []).compactMap(\.string), expires: expires, issued: issued, bound: bound, node: object("node"),
+      id: body["jti"].string ?? "")
+  }
+
+  private static func legacy(_ body: JSON) -> Claims? {
+    let prefix = "kubernetes.io/serviceaccount/"
+    guard let namespace = body[prefix + "namespace"].string, let account = body[prefix + "service-account.name"].string,
+      let secret = body[prefix + "secret.name"].string, body["sub"].string == UserInfo.serviceAccount(namespace, account)
+    else { return nil }
+    return Claims(
+      namespace: namespace, account: account, accountUID: body[prefix + "service-account.uid"].string ?? "", audiences: [], expires: .max,
+      issued: 0, id: "", legacySecret: secret)
+  }
+
+  // MARK: discovery
+
+  /// OpenID Connect Discovery 1.0: where the keys are, for those who check tokens without asking this server.
+  var discoveryDocument: JSON {
+    [
+      "issuer": .string(issuer), "jwks_uri": .string(issuer + "/openid/v1/jwks"), "response_types_supported": ["id_token"],
+      "subject_types_supported": ["public"],
+      "id_token_signing_alg_values_supported": JSON(Set(verifiers.values.map(\.algorithm)).sorted()),
+    ]
+  }
+
+  /// RFC 7517.
+  var keySet: JSON { ["keys": .array(verifiers.values.sorted { $0.keyID < $1.keyID }.map(\.webKey))] }
+}
