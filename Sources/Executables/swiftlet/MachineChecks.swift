@@ -92,9 +92,8 @@ enum MachineChecks {
     ]
     return [finding("cgroup v2", true, tree, "limits and accounting of pods", "")]
       + purposes.map { name, purpose in
-        finding(
-          "cgroup \(name)", available.contains(name), available.contains(name) ? tree : "not in cgroup.controllers of \(tree)", purpose, remedy
-        )
+        let isThere = available.contains(name)
+        return finding("cgroup \(name)", isThere, isThere ? tree : "not in cgroup.controllers of \(tree)", purpose, remedy)
       }
   }
 
