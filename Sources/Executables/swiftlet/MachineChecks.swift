@@ -1,5 +1,7 @@
 import CLinux
+import CgroupV2
 import FoundationEssentials
+import SystemPackage
 
 #if canImport(Glibc)
   import Glibc
@@ -82,18 +84,16 @@ enum MachineChecks {
   /// The cgroup v2 hierarchy and its controllers.
   static func controllers(root: String?) -> [Finding] {
     let remedy = "boot with systemd.unified_cgroup_hierarchy=1 (or cgroup_no_v1=all); --allow-missing-controllers runs without limits"
-    guard let tree = root ?? cgroup2Mount() else {
+    guard let tree = root ?? cgroup2Mount(), let available = CgroupHierarchy.controllers(reaching: FilePath(tree)) else {
       return [finding("cgroup v2", false, "no cgroup2 mount", "limits and accounting of pods", remedy)]
     }
-    let available = Set((file(tree + "/cgroup.controllers") ?? "").split(separator: " ").map(String.init))
     let purposes = [
       ("memory", "memory limits, OOM kills"), ("cpu", "cpu limits and shares"), ("pids", "limits on the number of processes"),
     ]
     return [finding("cgroup v2", true, tree, "limits and accounting of pods", "")]
       + purposes.map { name, purpose in
-        finding(
-          "cgroup \(name)", available.contains(name), available.contains(name) ? tree : "not in \(tree)/cgroup.controllers", purpose, remedy
-        )
+        let isThere = available.contains(name)
+        return finding("cgroup \(name)", isThere, isThere ? tree : "not in cgroup.controllers of \(tree)", purpose, remedy)
       }
   }
 

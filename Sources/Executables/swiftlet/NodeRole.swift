@@ -45,18 +45,18 @@ struct NodeRole {
 
   /// Runs until the task is cancelled; pods go on running.
   func run(onReady: @escaping @Sendable () -> Void) async throws {
-    let missing = try Self.missingControllers(options)
+    _ = try Self.missingControllers(options)
     for directory in [paths.data, paths.run, FilePath(paths.logDirectory)] { try makeDirectory(directory.string) }
     let images = try await ImageStore(directory: paths.data.appending("images"), configuration: try registryConfiguration())
     let runtime = try await ContainerRuntime(
       configuration: RuntimeConfiguration(
         supervisorPath: FilePath(Machine.programDirectory).appending("swiftlet-pod"), runDirectory: paths.run,
         stateDirectory: paths.data.appending("runtime"), cgroupRoot: options.cgroupRoot.map { FilePath($0) },
-        allowMissingControllers: options.allowMissingControllers))
+        allowMissingControllers: options.allowMissingControllers, singleProcessOOMKill: options.singleProcessOOMKill))
     let recovered = try await runtime.recover()
     if !recovered.isEmpty { log.info("took over \(recovered.count) pods that were running") }
 
-    let configuration = kubeletConfiguration(missing)
+    let configuration = kubeletConfiguration(runtime.missingControllers)
     let events = EventRecorder(client: client, nodeName: nodeName, log: log)
     let agent = NodeAgent(configuration: configuration, client: client, events: events, clock: .system, log: log) {
       await images.list().map { (names: $0.names, bytes: $0.size) }

@@ -88,6 +88,11 @@ struct NodeOptions: ParsableArguments {
   @Option(name: .customLong("pod-pids-limit"), help: "How many processes a pod may have; no limit by default.")
   var podPidsLimit: Int64?
 
+  @Flag(
+    name: .customLong("single-process-oom-kill"),
+    help: "Out of memory, the kernel kills one process of a container; by default it kills the container.")
+  var singleProcessOOMKill = false
+
   @Option(name: .customLong("cgroup-root"), help: "The cgroup v2 directory under which pods' cgroups are made.")
   var cgroupRoot: String?
 
