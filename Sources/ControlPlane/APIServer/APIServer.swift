@@ -68,6 +68,10 @@ package final class APIServer: Sendable {
   var registry: SchemaRegistry { resources.registry }
   var discovery: Discovery { resources.catalog.discovery }
 
+  /// Mends what a process that ended at any moment may have left half done. To be called before the first request: later, a claim
+  /// without its Service belongs to a creation under way.
+  package func recover() async throws { try await ServiceAddresses.repair(resources) }
+
   /// The loops that a cluster cannot do without: they run until the task is cancelled.
   package func runControllers() async throws {
     try await bootstrapObjects()

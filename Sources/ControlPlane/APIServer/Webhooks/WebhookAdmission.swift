@@ -91,7 +91,7 @@ struct WebhookAdmission: Sendable {
   /// Where a hook cannot be asked, its failure policy decides.
   private func failed<Value>(_ hook: AdmissionHook, _ error: any Error, _ value: Value) throws -> Value {
     if hook.failure == .ignore { return value }
-    throw APIFailure.internalError("Internal error occurred: failed calling webhook \"\(hook.name)\": \(error)")
+    throw APIFailure.internalError("failed calling webhook \"\(hook.name)\": \(error)")
   }
 
   // MARK: validating
