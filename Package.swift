@@ -117,7 +117,7 @@ let roomTests: [Target] = [
   tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"]),
   tests("AdmissionTests", ["Admission", "KubernetesAPI", "JSONCodec", yams]),
   tests("AuthorizationTests", ["Authorization", "KubernetesAPI", "JSONCodec"]),
-  tests("AdmissionPoliciesTests", ["AdmissionPolicies", "APIMachinery", "CEL", "JSONCodec"]),
+  tests("AdmissionPoliciesTests", ["AdmissionPolicies", "APIMachinery", "CEL", "KubernetesAPI", "JSONCodec"]),
   tests("APIServerTests", [
     "APIServer", "APIMachinery", "Authorization", "HTTPServing", "KubernetesAPI", "KubernetesClient", "JSONCodec", "RevisionStore", systemPackage, httpClient,
     nioCore, nioPosix, nioHTTP1, x509, crypto, cryptoExtras, log,

@@ -58,7 +58,8 @@ package final class APIServer: Sendable {
     self.log = log
     backends = BackendClients(group: group)
     resources = Resources(
-      store: store, catalog: ResourceCatalog(SchemaRegistry.shared.adding([], hooks: Self.ruleHooks)), plugins: Self.plugins, serviceRange: IPv4Range(configuration.serviceCIDR),
+      store: store, catalog: ResourceCatalog(SchemaRegistry.shared.adding([], hooks: Self.ruleHooks)), plugins: Self.plugins,
+      serviceRange: IPv4Range(configuration.serviceCIDR),
       backends: backends, log: log)
     tokens = try ServiceAccountTokens(directory: configuration.dataDirectory.appending("pki"))
     frontProxy = try configuration.frontProxyAuthorityPEM.map { try FrontProxy(authorityPEM: $0) }
