@@ -64,7 +64,7 @@ package final class APIServer: Sendable {
     self.log = log
     backends = BackendClients(group: group)
     resources = Resources(
-      store: store, catalog: ResourceCatalog(.shared), plugins: Self.plugins, serviceRange: IPv4Range(configuration.serviceCIDR),
+      store: store, catalog: ResourceCatalog(SchemaRegistry.shared.adding([], hooks: Self.ruleHooks)), plugins: Self.plugins, serviceRange: IPv4Range(configuration.serviceCIDR),
       backends: backends, log: log)
     tokens = try ServiceAccountTokens(directory: configuration.dataDirectory.appending("pki"))
     frontProxy = try configuration.frontProxyAuthorityPEM.map { try FrontProxy(authorityPEM: $0) }
@@ -83,13 +83,14 @@ package final class APIServer: Sendable {
     try await bootstrapObjects()
     try await reconcileDefaultRoles()
     try await publishAuthentication()
-    let definitions = DefinitionController(resources: resources, hooks: .standard)
+    let definitions = DefinitionController(resources: resources, hooks: Self.ruleHooks)
     try await definitions.load()
     await withTaskGroup(of: Void.self) { group in
       let client = KubernetesClient(transport: LocalTransport(server: self, user: .controlPlane))
       group.addTask { await NamespaceController(client: client, server: self).run() }
       group.addTask { await self.resources.webhooks.mutating.run() }
       group.addTask { await self.resources.webhooks.validating.run() }
+      group.addTask { await self.resources.policies.run(self.resources) }
       group.addTask { await definitions.run() }
       group.addTask { await AggregationController(server: self).run() }
       group.addTask { await QuotaController(resources: self.resources).run() }

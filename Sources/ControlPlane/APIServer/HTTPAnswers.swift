@@ -12,7 +12,7 @@ extension APIServer {
   package func serve(_ request: ServedRequest) async -> ServedResponse {
     let started = ContinuousClock.now
     let trail = configuration.auditLog.map { AuditTrail($0, request) }
-    var response = await answer(request, trail)
+    var response = await AuditTrail.$current.withValue(trail) { await answer(request, trail) }
     if let trail { response = trail.finish(response) }
     metrics.count(method: request.method.rawValue, code: Int(response.status.code), duration: ContinuousClock.now - started)
     return response
