@@ -74,7 +74,10 @@ final class PolicyScope: CELActivation {
     }
     let result: Result<CELValue, CELError>
     do {
-      result = .success(try program.evaluate(self, spent: &spentOnVariables))
+      // A variable that this one names is evaluated within: the sum is not lent out meanwhile.
+      var cost: UInt64 = 0
+      defer { spentOnVariables += cost }
+      result = .success(try program.evaluate(self, spent: &cost))
     } catch let error where error.code == .costLimit {
       throw error
     } catch {
