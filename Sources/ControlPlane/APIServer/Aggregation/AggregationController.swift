@@ -78,12 +78,16 @@ struct AggregationController: Sendable {
         known[name] = version
       }
       let now = ContinuousClock.now
+      var verdicts: [(name: String, verdict: Verdict)] = []
       for (name, version) in known where due[name].map({ $0 <= now }) ?? true {
-        let checked = await check(version, all.first { $0["metadata"]["name"].string == name } ?? .null)
+        let (checked, verdict) = await check(version)
         known[name] = checked
         due[name] = now + .seconds(checked.isAvailable ? Self.interval.available : Self.interval.unavailable)
+        verdicts.append((name, verdict))
       }
+      // First the routes, then the word: who reads that a service is available can use it.
       resources.catalog.setExternal(known.values.sorted { $0.name < $1.name })
+      for (name, verdict) in verdicts { await write(all.first { $0["metadata"]["name"].string == name } ?? .null, verdict) }
       if let next = due.values.min() {
         timer.withLock { timer in
           timer?.cancel()
@@ -97,27 +101,31 @@ struct AggregationController: Sendable {
     timer.withLock { $0?.cancel() }
   }
 
-  /// Asks a server what it serves, and writes down whether it answered.
-  private func check(_ version: ExternalVersion, _ object: JSON) async -> ExternalVersion {
+  /// Whether a server answered: the reason and message of its condition Available.
+  private struct Verdict {
+    let isAvailable: Bool
+    let reason, message: String
+  }
+
+  /// Asks a server what it serves.
+  private func check(_ version: ExternalVersion) async -> (ExternalVersion, Verdict) {
     var result = version
-    let (isAvailable, reason, message): (Bool, String, String)
+    let verdict: Verdict
     do {
       result.resources = try await discovery(of: version)
-      (isAvailable, reason, message) = (true, "Passed", "all checks passed")
+      verdict = Verdict(isAvailable: true, reason: "Passed", message: "all checks passed")
     } catch let failure as APIFailure where failure.code == 404 {
       let (namespace, name) = (version.service["namespace"].string ?? "", version.service["name"].string ?? "")
-      (isAvailable, reason, message) = (false, "ServiceNotFound", "service/\(name) in \"\(namespace)\" is not present")
+      verdict = Verdict(isAvailable: false, reason: "ServiceNotFound", message: "service/\(name) in \"\(namespace)\" is not present")
     } catch let failure as APIFailure {
-      (isAvailable, reason, message) = (false, "MissingEndpoints", failure.message)
+      verdict = Verdict(isAvailable: false, reason: "MissingEndpoints", message: failure.message)
     } catch {
-      (isAvailable, reason, message) = (
-        false, "FailedDiscoveryCheck",
-        "failing or missing response from https://\(version.host)/apis/\(version.group)/\(version.version): \(error)"
-      )
+      verdict = Verdict(
+        isAvailable: false, reason: "FailedDiscoveryCheck",
+        message: "failing or missing response from https://\(version.host)/apis/\(version.group)/\(version.version): \(error)")
     }
-    result.isAvailable = isAvailable
-    await write(object, isAvailable, reason, message)
-    return result
+    result.isAvailable = verdict.isAvailable
+    return (result, verdict)
   }
 
   private struct BadAnswer: Error, CustomStringConvertible { let description: String }
@@ -136,9 +144,10 @@ struct AggregationController: Sendable {
     return try JSON.parse(body)
   }
 
-  private func write(_ object: JSON, _ isAvailable: Bool, _ reason: String, _ message: String) async {
+  private func write(_ object: JSON, _ verdict: Verdict) async {
+    let (reason, message) = (verdict.reason, verdict.message)
     let current = (object["status"]["conditions"].array ?? []).first { $0["type"].string == "Available" } ?? .null
-    let status = isAvailable ? "True" : "False"
+    let status = verdict.isAvailable ? "True" : "False"
     guard current["status"].string != status || current["reason"].string != reason || current["message"].string != message,
       let name = object["metadata"]["name"].string, let revision = object["metadata"]["resourceVersion"].string.flatMap({ Revision($0) })
     else { return }
