@@ -1,6 +1,7 @@
 import APIMachinery
 import HTTPServing
 import JSONCodec
+import KubernetesClient
 import Testing
 
 @testable import APIServer
@@ -126,6 +127,42 @@ import Testing
       #expect(stored["status"]["observedGeneration"] == stored["metadata"]["generation"])
       let warnings = stored["status"]["typeChecking"]["expressionWarnings"]
       #expect(warnings[0]["fieldRef"] == "spec.validations[0].expression" && warnings[0]["warning"].string?.contains("undefined field 'dat'") == true)
+    }
+  }
+
+  @Test func whoNamesParametersMustBeAbleToReadThem() async throws {
+    try await TestServer.with { test in
+      let roles = "/apis/rbac.authorization.k8s.io/v1/"
+      try await make(
+        test, roles + "clusterroles",
+        [
+          "kind": "ClusterRole", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": ["name": "policies"],
+          "rules": [
+            ["apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["*"]],
+            ["apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]],
+          ],
+        ])
+      try await make(
+        test, roles + "clusterrolebindings",
+        [
+          "kind": "ClusterRoleBinding", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": ["name": "policies"],
+          "roleRef": ["apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "policies"],
+          "subjects": [["kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "jane"]],
+        ])
+      let jane = LocalTransport(server: test.server, user: UserInfo(name: "jane", groups: [UserInfo.authenticated]))
+      func write(_ kind: String) async throws -> APIResponse {
+        let policy = object(
+          "ValidatingAdmissionPolicy", kind.lowercased(),
+          [
+            "matchConstraints": constraints(), "paramKind": ["apiVersion": "v1", "kind": .string(kind)],
+            "validations": [["expression": "params != null"]],
+          ])
+        return try await jane.send(APIRequest("POST", admission + "validatingadmissionpolicies", body: policy))
+      }
+      #expect(try await write("ConfigMap").status == 201)
+      let refused = try await write("Secret")
+      #expect(
+        refused.status == 422 && refused.body["message"].string?.contains("spec.paramKind: Forbidden: ") == true, "\(refused.body["message"])")
     }
   }
 

@@ -2,6 +2,7 @@ import APIMachinery
 import AdmissionPolicies
 import CEL
 import JSONCodec
+import KubernetesAPI
 import Testing
 
 @Suite struct PolicyTests {
@@ -196,5 +197,34 @@ import Testing
     ])
     let text = warnings.count > 1 ? warnings[1]["warning"].string ?? "" : ""
     #expect(text.hasPrefix("apps/v1, Kind=Deployment: ERROR: <input>:1:7: undefined field 'foo'"), "\(text)")
+  }
+
+  @Test func customKindsAreCheckedToo() {
+    let definition: JSON = [
+      "metadata": ["name": "things.example.org"],
+      "spec": [
+        "group": "example.org", "scope": "Namespaced", "names": ["plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"],
+        "versions": [
+          [
+            "name": "v1", "served": true, "storage": true,
+            "schema": [
+              "openAPIV3Schema": [
+                "type": "object", "properties": ["spec": ["type": "object", "properties": ["n": ["type": "integer"]]]],
+              ]
+            ],
+          ]
+        ],
+      ],
+    ]
+    var established = definition
+    established["status"] = definitionStatus(definition, others: [definition], now: .now)
+    let policy: JSON = [
+      "spec": [
+        "matchConstraints": ["resourceRules": [["apiGroups": ["example.org"], "apiVersions": ["v1"], "resources": ["things"], "operations": ["*"]]]],
+        "validations": [["expression": "object.spec.n > 1"], ["expression": "object.spec.m > 1"], ["expression": "object.metadata.name == 1"]],
+      ]
+    ]
+    let warnings = expressionWarnings(policy, registry: SchemaRegistry.shared.adding([established]))
+    #expect(warnings.map { $0["fieldRef"].string } == ["spec.validations[1].expression", "spec.validations[2].expression"], "\(warnings)")
   }
 }

@@ -188,4 +188,19 @@ import Testing
     // What is stored with such costs can still be changed.
     #expect(problems(schema(.object(JSONObject())), old: schema(.object(JSONObject()))) == [])
   }
+
+  @Test func defaultsKeepTheRules() {
+    let inner: JSON = [
+      "type": "object", "default": ["n": 0], "properties": ["n": ["type": "integer"]], "x-kubernetes-validations": [["rule": "self.n > 0"]],
+    ]
+    let schema: JSON = ["type": "object", "properties": ["spec": inner]]
+    #expect(problems(schema) == ["schema.properties[spec].default: Invalid value: \"object\": failed rule: self.n > 0"])
+  }
+
+  @Test func fieldsThatNoExpressionCanNameHaveRulesToo() throws {
+    let inner: JSON = ["type": "object", "properties": ["n": ["type": "integer"]], "x-kubernetes-validations": [["rule": "self.n > 0"]]]
+    let schema: JSON = ["type": "object", "properties": ["1st$": inner]]
+    #expect(problems(schema) == [])
+    #expect(try errors(schema, ["1st$": ["n": 0]]) == ["1st$: Invalid value: \"object\": failed rule: self.n > 0"])
+  }
 }

@@ -153,7 +153,10 @@ extension Resources {
 
   /// What may only refuse the object.
   func runValidating(_ object: JSON?, _ attempt: AdmissionAttempt, _ context: WriteContext) async throws {
-    if let object { try await checkBuiltIn(object, attempt, context) }
+    if let object {
+      try await checkBuiltIn(object, attempt, context)
+      try await ParameterAccess(resources: self).check(object, attempt)
+    }
     try await policies.validate(object, attempt, self, context.notes)
     var notes = WebhookAdmission.Notes()
     try await webhooks.validate(object, attempt, self, &notes)

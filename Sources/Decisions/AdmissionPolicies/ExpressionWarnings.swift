@@ -66,8 +66,8 @@ private struct ExpressionCheck {
 
   private func problem(_ text: String, _ resource: ResourceInfo) -> String? {
     var types = SchemaTypes()
-    let object = Self.type(resource, "object", &types)
-    let parameterType = hasParameters ? parameters.map { Self.type($0, "params", &types) } ?? .dyn : nil
+    let object = Self.type(resource, "objectType", &types)
+    let parameterType = hasParameters ? parameters.map { Self.type($0, "paramsType", &types) } ?? .dyn : nil
     var environment = PolicyEnvironment(object: object, parameters: parameterType, schema: types.table)
     for variable in variables {
       let expression = environment.compile(variable["expression"].string ?? "")
@@ -81,6 +81,7 @@ private struct ExpressionCheck {
     }
   }
 
+  /// `name`: of the type; not that of a variable, which it would hide.
   private static func type(_ resource: ResourceInfo, _ name: String, _ types: inout SchemaTypes) -> CELType {
     guard let custom = resource.custom else { return types.type(of: resource.type) }
     let schema = custom.schema

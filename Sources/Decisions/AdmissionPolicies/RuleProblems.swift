@@ -17,17 +17,33 @@ struct RuleProblems {
 
   /// `old`: the schema that is stored; costs that it has already are no reason to refuse a change.
   static func find(_ schema: StructuralSchema, old: StructuralSchema?, path: String, _ environment: CELEnvironment) -> [FieldError] {
-    guard let root = RuleNode.root(schema, environment) else { return [] }
+    guard let rules = SchemaRules(schema, environment) else { return [] }
     var wasExpensive = false
-    if let old, let oldRoot = RuleNode.root(old, environment) {
+    if let old, let oldRules = SchemaRules(old, environment) {
       var former = RuleProblems(checksCosts: true)
-      former.visit(oldRoot, path, copies: 1, uncorrelatable: nil)
+      former.visit(oldRules.root, path, copies: 1, uncorrelatable: nil)
       wasExpensive = former.isOverTotal || former.errors.contains { $0.reason == .forbidden }
     }
     var problems = RuleProblems(checksCosts: !wasExpensive)
-    problems.visit(root, path, copies: 1, uncorrelatable: nil)
+    problems.visit(rules.root, path, copies: 1, uncorrelatable: nil)
     problems.checkTotal(path)
-    return problems.errors
+    return problems.errors.isEmpty ? defaultErrors(rules.root, path, rules.types) : problems.errors
+  }
+
+  /// Defaults must keep the rules of their own schemas.
+  private static func defaultErrors(_ node: RuleNode, _ path: String, _ types: any CELTypeProvider) -> [FieldError] {
+    var errors: [FieldError] = []
+    if let value = node.schema.defaultValue {
+      var walk = RuleWalk(types: types)
+      walk.visit(node, value, old: nil, path: path + ".default", nearest: nil)
+      errors += walk.errors
+    }
+    for name in node.schema.propertyNames {
+      if let below = node.properties[name] { errors += defaultErrors(below, "\(path).properties[\(name)]", types) }
+    }
+    if let below = node.additional { errors += defaultErrors(below, path + ".additionalProperties", types) }
+    if let below = node.items { errors += defaultErrors(below, path + ".items", types) }
+    return errors
   }
 
   private var isOverTotal: Bool { total > CELLimits.estimatedPerDefinition }

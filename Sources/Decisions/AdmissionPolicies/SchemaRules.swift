@@ -20,7 +20,6 @@ final class RuleNode: Sendable {
     self.type = type
     self.isResource = isResource
     rules = schema.rules.map { SchemaRule($0, schema: schema, environment: environment, type: type) }
-    let types = environment.types
     if let inner = schema.items, case .list(let item) = type {
       items = RuleNode(inner, isResource: inner.isEmbeddedResource, name: name + ".@items", type: item, environment)
     } else {
@@ -33,18 +32,12 @@ final class RuleNode: Sendable {
     }
     var properties: [String: RuleNode] = [:]
     for (key, property) in schema.properties where property.hasRules {
-      let field = CELFieldName.escape(key).flatMap { types.field($0, of: name)?.type }
-      properties[key] = RuleNode(property, isResource: property.isEmbeddedResource, name: "\(name).\(key)", type: field, environment)
+      var types = SchemaTypes()
+      let path = "\(name).\(key)"
+      let field = types.type(of: property, isResource: property.isEmbeddedResource, name: path)
+      properties[key] = RuleNode(property, isResource: property.isEmbeddedResource, name: path, type: field, environment)
     }
     self.properties = properties
-  }
-
-  /// The rules of a resource's schema.
-  static func root(_ schema: StructuralSchema, _ environment: CELEnvironment) -> RuleNode? {
-    var types = SchemaTypes()
-    let name = "selfType"
-    guard let type = types.type(of: schema, isResource: true, name: name) else { return nil }
-    return RuleNode(schema, isResource: true, name: name, type: type, environment.withTypes(types.table))
   }
 }
 
@@ -75,12 +68,12 @@ struct SchemaRules: ValidationRules {
 }
 
 /// One walk of an object beside its rules.
-private struct RuleWalk {
+struct RuleWalk {
   /// Characters of a computed message.
   static let messageBytesMax = 5 * 1024
 
   let types: any CELTypeProvider
-  var errors: [FieldError] = []
+  private(set) var errors: [FieldError] = []
   private var budget = CELLimits.perRequest
   private var isOver = false
 

@@ -37,8 +37,9 @@ struct SchemaTypes {
   private mutating func object(_ schema: StructuralSchema, isResource: Bool, name: String) -> CELType {
     var fields: [String: CELField] = [:]
     for key in schema.propertyNames {
-      guard let property = schema.properties[key], let escaped = CELFieldName.escape(key),
-        let type = type(of: property, isResource: property.isEmbeddedResource, name: "\(name).\(key)")
+      // Rules below a field that no expression can name still know the types there.
+      guard let property = schema.properties[key], let type = type(of: property, isResource: property.isEmbeddedResource, name: "\(name).\(key)"),
+        let escaped = CELFieldName.escape(key)
       else { continue }
       fields[escaped] = CELField(type: type, key: key, listKind: property.listKind)
     }

@@ -27,13 +27,19 @@ struct PolicyParameters {
   }
 
   private func resource(_ kind: JSON) throws -> ResourceInfo {
-    let (apiVersion, name) = (kind["apiVersion"].string ?? "", kind["kind"].string ?? "")
-    let parts = apiVersion.split(separator: "/", maxSplits: 1).map(String.init)
-    let (group, version) = parts.count == 2 ? (parts[0], parts[1]) : ("", parts.first ?? "")
-    guard let resource = resources.registry.resource(group: group, version: version, kind: name), resource.isServed else {
-      throw Failure(message: "failed to configure policy: failed to find resource referenced by paramKind: '\(apiVersion), Kind=\(name)'")
+    guard let resource = Self.resource(kind, resources.registry) else {
+      let named = "\(kind["apiVersion"].string ?? ""), Kind=\(kind["kind"].string ?? "")"
+      throw Failure(message: "failed to configure policy: failed to find resource referenced by paramKind: '\(named)'")
     }
     return resource
+  }
+
+  /// The resource of a ParamKind; nil where the server has none.
+  static func resource(_ kind: JSON, _ registry: SchemaRegistry) -> ResourceInfo? {
+    let parts = (kind["apiVersion"].string ?? "").split(separator: "/", maxSplits: 1).map(String.init)
+    let resource = registry.resource(
+      group: parts.count == 2 ? parts[0] : "", version: parts.last ?? "", kind: kind["kind"].string ?? "")
+    return resource?.isServed == true ? resource : nil
   }
 
   private func objects(_ resource: ResourceInfo, _ reference: JSON, _ attempt: AdmissionAttempt) async throws -> [JSON] {
