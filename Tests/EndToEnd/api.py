@@ -219,3 +219,64 @@ def a_webhook(node):
             hook.wait()
             node.out("delete", "validatingwebhookconfiguration", "e2e", "--ignore-not-found")
             node.out("delete", "configmap", "good", "--ignore-not-found")
+
+
+RULED = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: ranges.stable.example.com}
+spec:
+  group: stable.example.com
+  scope: Namespaced
+  names: {plural: ranges, singular: range, kind: Range}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            x-kubernetes-validations:
+            - {rule: self.low <= self.high, message: low must not be above high}
+            - {rule: self.low >= oldSelf.low, message: low may only grow}
+            properties:
+              low: {type: integer}
+              high: {type: integer}
+"""
+
+
+@test
+def rules_in_expressions(node):
+    def spread(low, high):
+        return json.dumps(dict(apiVersion="stable.example.com/v1", kind="Range", metadata=dict(name="r"), spec=dict(low=low, high=high)))
+    refused_with(node, "compilation failed", "apply", "-f", "-", input=RULED.replace("self.low <= self.high", "self.low <= self.other"))
+    node.apply(RULED)
+    node.out("wait", "--for=condition=Established", "crd/ranges.stable.example.com", "--timeout=10s")
+    refused_with(node, "low must not be above high", "apply", "-f", "-", input=spread(5, 1))
+    node.apply(spread(2, 5))
+    refused_with(node, "low may only grow", "apply", "-f", "-", input=spread(1, 5))
+    node.out("delete", "crd", "ranges.stable.example.com", "--timeout=20s")
+
+
+@test
+def policies(node):
+    node.apply({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "e2e"}, "spec": {
+        "matchConstraints": {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]},
+        "variables": [{"name": "size", "expression": "size(object.data)"}],
+        "validations": [{"expression": "variables.size <= 2", "messageExpression": "'has ' + string(variables.size) + ' entries, not 2'"}]}})
+    node.apply({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": "e2e"}, "spec": {
+        "policyName": "e2e", "validationActions": ["Deny"], "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "default"}}}}})
+    many = ["create", "configmap", "many", "--from-literal=a=1", "--from-literal=b=2", "--from-literal=c=3", "--dry-run=server"]
+
+    def judged():
+        code, _, err = node.kubectl(*many, check=False)
+        return code != 0 and "ValidatingAdmissionPolicy 'e2e' with binding 'e2e' denied request: has 3 entries, not 2" in err
+    try:
+        eventually("the policy is enforced", judged, 10)
+        node.out("create", "configmap", "few", "--from-literal=a=1", "--dry-run=server")
+        node.out(*many, "-n", "kube-public")
+    finally:
+        node.out("delete", "validatingadmissionpolicybinding/e2e", "validatingadmissionpolicy/e2e")

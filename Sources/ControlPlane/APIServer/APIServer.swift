@@ -21,10 +21,16 @@ package struct APIServerConfiguration: Sendable {
   package var authorityPEM: String
   /// The certificate of the authority whose clients say in headers whom they act for; nil: nobody's word is taken.
   package var frontProxyAuthorityPEM: String?
+  /// How this server shows to the servers behind it that it may speak for users.
+  var frontProxyIdentity: BackendClients.ClientIdentity?
   /// Signs certificates that CertificateSigningRequests ask for; nil: nobody does here.
   package var signingAuthority: CertificateAuthority?
   /// Where requests over HTTP are written down; nil: nowhere. Calls within the process are not.
   package var auditLog: AuditLog?
+
+  package mutating func setFrontProxyIdentity(certificatePEM: String, keyPEM: String) {
+    frontProxyIdentity = BackendClients.ClientIdentity(certificate: Array(certificatePEM.utf8), key: Array(keyPEM.utf8))
+  }
 
   package init(dataDirectory: FilePath, serviceCIDR: String, podCIDR: String, authorityPEM: String) {
     self.dataDirectory = dataDirectory
@@ -87,6 +93,7 @@ package final class APIServer: Sendable {
       group.addTask { await self.resources.webhooks.validating.run() }
       group.addTask { await self.resources.policies.run(self.resources) }
       group.addTask { await definitions.run() }
+      group.addTask { await AggregationController(server: self).run() }
       group.addTask { await QuotaController(resources: self.resources).run() }
       group.addTask { await self.runRoleAggregation() }
       if let authority = self.configuration.signingAuthority {

@@ -24,7 +24,10 @@ extension APIServer {
       let path = request.path.split(separator: "/").map(String.init)
       let resourceRequest = ResourceRequest(path: path, registry: registry)
       let user = try await identify(request, path, resourceRequest, trail)
-      if resourceRequest == nil { try await authorizePath(request, user) }
+      if resourceRequest == nil {
+        if let passed = try await aggregated(request, path, user) { return passed }
+        try await authorizePath(request, user)
+      }
       if let open = try await openPath(request) { return open }
       guard !user.isAnonymous else { throw APIFailure.unauthorized }
       if let document = try documents(path, request, user) { return document }

@@ -73,10 +73,10 @@ final class PolicyScope: CELActivation {
       throw CELError("composited variable \"\(name)\" fails to compile: \(expression.problem ?? "")")
     }
     let result: Result<CELValue, CELError>
-    // Not counted in place: a variable may ask for another one.
-    var cost: UInt64 = 0
-    defer { spentOnVariables += cost }
     do {
+      // A variable that this one names is evaluated within: the sum is not lent out meanwhile.
+      var cost: UInt64 = 0
+      defer { spentOnVariables += cost }
       result = .success(try program.evaluate(self, spent: &cost))
     } catch let error where error.code == .costLimit {
       throw error

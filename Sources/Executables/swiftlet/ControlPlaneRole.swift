@@ -35,6 +35,8 @@ struct ControlPlaneRole {
     var configuration = APIServerConfiguration(
       dataDirectory: paths.data, serviceCIDR: node.serviceCIDR, podCIDR: node.podCIDR, authorityPEM: identity.authority.certificatePEM)
     configuration.frontProxyAuthorityPEM = identity.frontProxyAuthority.certificatePEM
+    let frontProxy = try identity.frontProxyAuthority.client(user: "front-proxy-client", groups: [])
+    configuration.setFrontProxyIdentity(certificatePEM: frontProxy.certificatePEM, keyPEM: frontProxy.keyPEM)
     configuration.signingAuthority = identity.authority
     configuration.auditLog = try options.auditLogPath.map {
       try AuditLog(path: FilePath($0), policyFile: options.auditPolicyFile.map { FilePath($0) }, log: log)
