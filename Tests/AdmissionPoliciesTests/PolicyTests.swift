@@ -69,6 +69,19 @@ import Testing
       ])
   }
 
+  @Test func longChainsOfVariablesNeedNoStack() throws {
+    func spec(_ count: Int) -> JSON {
+      let chain = (0..<count).map { i -> JSON in
+        ["name": .string("v\(i)"), "expression": .string(i == 0 ? "object.data.n" : "variables.v\(i - 1) + 1")]
+      }
+      return ["variables": .array(chain), "validations": [["expression": .string("variables.v\(count - 1) == \(count)")]]]
+    }
+    #expect(messages(spec(1_000), ["data": ["n": 1]]) == [])
+    #expect(messages(spec(1_000), ["data": ["n": 2]]).count == 1)
+    #expect(
+      try problems("ValidatingAdmissionPolicy", ["spec": spec(1_001)]) == ["spec.variables: Too many: 1001: must have at most 1000 items"])
+  }
+
   @Test func failurePolicyDecidesAboutErrorsOnly() {
     let spec: JSON = ["failurePolicy": "Ignore", "validations": [["expression": "object.gone == 1"], ["expression": "false"]]]
     #expect(messages(spec, .object(JSONObject())) == ["failed expression: false"])

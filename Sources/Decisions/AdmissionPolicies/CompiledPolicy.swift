@@ -7,7 +7,7 @@ package struct PolicyBasis: Sendable {
   /// False: `failurePolicy: Ignore`.
   package let failsClosed: Bool
   package let conditions: MatchConditions
-  let variables: [String: PolicyExpression]
+  let variables: PolicyVariables
   let environment: @Sendable () -> PolicyEnvironment
 
   init(_ policy: JSON, hasPatches: Bool, timeZoneFile: @escaping @Sendable (String) -> [UInt8]?) {
@@ -17,11 +17,11 @@ package struct PolicyBasis: Sendable {
     var environment = PolicyEnvironment(
       parameters: spec["paramKind"].isNull ? nil : .dyn, hasPatches: hasPatches, timeZoneFile: timeZoneFile)
     conditions = MatchConditions(spec["matchConditions"], environment)
-    var variables: [String: PolicyExpression] = [:]
+    var variables = PolicyVariables()
     for variable in spec["variables"].array ?? [] {
       let name = variable["name"].string ?? ""
       let expression = environment.compile(variable["expression"].string ?? "")
-      variables[name] = expression
+      variables.add(name, expression)
       // One that does not compile is an error where it is used.
       environment.declare(variable: name, expression.resultType)
     }

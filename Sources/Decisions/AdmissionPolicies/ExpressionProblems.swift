@@ -63,6 +63,13 @@ private struct ExpressionProblems {
       parameters: spec["paramKind"].isNull ? nil : .dyn, hasPatches: isMutating, timeZoneFile: timeZoneFile)
     conditions(spec["matchConditions"], "spec.matchConditions", environment)
     var names: Set<String> = []
+    let count = spec["variables"].array?.count ?? 0
+    if count > PolicyVariables.countMax {
+      errors.append(
+        FieldError(
+          path: "spec.variables", reason: .tooMany, message: "Too many: \(count): must have at most \(PolicyVariables.countMax) items"))
+      return
+    }
     for (i, variable) in (spec["variables"].array ?? []).enumerated() {
       let path = "spec.variables[\(i)]"
       let (name, text) = (variable["name"].string ?? "", variable["expression"].string ?? "")

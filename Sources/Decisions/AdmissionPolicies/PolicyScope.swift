@@ -34,14 +34,14 @@ final class PolicyScope: CELActivation {
   static let conditionsBudget = CELLimits.perRequest / 4
 
   private let input: PolicyInput
-  private let variables: [String: PolicyExpression]
+  private let variables: PolicyVariables
   /// Values of variables, which are computed when they are first asked for, and once.
   private var values: [String: Result<CELValue, CELError>] = [:]
   private var bound: [String: CELValue] = [:]
   private var budget: UInt64
   private var spentOnVariables: UInt64 = 0
 
-  init(_ input: PolicyInput, variables: [String: PolicyExpression] = [:], budget: UInt64 = CELLimits.perRequest) {
+  init(_ input: PolicyInput, variables: PolicyVariables = PolicyVariables(), budget: UInt64 = CELLimits.perRequest) {
     self.input = input
     self.variables = variables
     self.budget = budget
@@ -67,24 +67,29 @@ final class PolicyScope: CELActivation {
   }
 
   private func computed(_ name: String) throws(CELError) -> CELValue? {
-    guard let expression = variables[name] else { return nil }
+    guard variables[name] != nil else { return nil }
     if let known = values[name] { return try known.get() }
-    guard let program = expression.program else {
-      throw CELError("composited variable \"\(name)\" fails to compile: \(expression.problem ?? "")")
+    for next in variables.order(for: name, known: { values[$0] != nil }) {
+      // What fails is told where it is used.
+      if let expression = variables[next] { values[next] = try compute(next, expression) }
     }
-    let result: Result<CELValue, CELError>
+    return try values[name]?.get()
+  }
+
+  private func compute(_ name: String, _ expression: PolicyExpression) throws(CELError) -> Result<CELValue, CELError> {
+    guard let program = expression.program else {
+      return .failure(CELError("composited variable \"\(name)\" fails to compile: \(expression.problem ?? "")"))
+    }
+    // Not counted in place: the expression asks for other variables.
+    var cost: UInt64 = 0
+    defer { spentOnVariables += cost }
     do {
-      // A variable that this one names is evaluated within: the sum is not lent out meanwhile.
-      var cost: UInt64 = 0
-      defer { spentOnVariables += cost }
-      result = .success(try program.evaluate(self, spent: &cost))
+      return .success(try program.evaluate(self, spent: &cost))
     } catch let error where error.code == .costLimit {
       throw error
     } catch {
-      result = .failure(CELError("composited variable \"\(name)\" fails to evaluate: \(error)"))
+      return .failure(CELError("composited variable \"\(name)\" fails to evaluate: \(error)"))
     }
-    values[name] = result
-    return try result.get()
   }
 
   /// Why an expression has no value.
