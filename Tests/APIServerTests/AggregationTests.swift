@@ -21,7 +21,8 @@ import Testing
     let tls = try ServerTLS(
       certificateChainPEM: Array(credential.certificatePEM.utf8), privateKeyPEM: Array(credential.keyPEM.utf8), clientAuthoritiesPEM: [])
     let http = HTTPServer(
-      configuration: HTTPServerConfiguration(address: .tcp(host: "127.0.0.1", port: 0), tls: tls), group: MultiThreadedEventLoopGroup.singleton
+      configuration: HTTPServerConfiguration(address: .tcp(host: "127.0.0.1", port: 0), tls: tls),
+      group: MultiThreadedEventLoopGroup.singleton
     ) { request in
       if request.path == "/apis/wardle.example.com/v1" {
         let list: JSON = [
@@ -44,7 +45,8 @@ import Testing
     #expect(try await test.call("POST", "/api/v1/namespaces/default/services", service).status == 201)
     let slice: JSON = [
       "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1", "addressType": "IPv4",
-      "metadata": ["name": "ext-1", "namespace": "default", "labels": ["kubernetes.io/service-name": "ext"]], "ports": [["port": JSON(port)]],
+      "metadata": ["name": "ext-1", "namespace": "default", "labels": ["kubernetes.io/service-name": "ext"]],
+      "ports": [["port": JSON(port)]],
       "endpoints": [["addresses": ["127.0.0.1"]]],
     ]
     _ = try await test.server.resources.store.write(

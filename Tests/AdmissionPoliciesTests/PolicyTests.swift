@@ -89,7 +89,8 @@ import Testing
 
   @Test func conditionsGoFirst() {
     let rule: JSON = [["expression": "false"]]
-    #expect(messages(["matchConditions": [["name": "c", "expression": "object.data.a == 'x'"]], "validations": rule], ["data": ["a": "b"]]) == [])
+    #expect(
+      messages(["matchConditions": [["name": "c", "expression": "object.data.a == 'x'"]], "validations": rule], ["data": ["a": "b"]]) == [])
     let unclear: JSON = [["name": "c", "expression": "object.gone"], ["name": "d", "expression": "object.gone == 1"]]
     #expect(messages(["matchConditions": unclear, "validations": rule], .object(JSONObject())).count == 1)
     #expect(messages(["matchConditions": unclear, "failurePolicy": "Ignore", "validations": rule], .object(JSONObject())) == [])
@@ -99,7 +100,9 @@ import Testing
     let spec: JSON = [
       "paramKind": ["apiVersion": "v1", "kind": "ConfigMap"],
       "validations": [["expression": "object.spec.replicas <= int(params.data.max)"]],
-      "auditAnnotations": [["key": "k", "valueExpression": "'replicas ' + string(object.spec.replicas)"], ["key": "n", "valueExpression": "null"]],
+      "auditAnnotations": [
+        ["key": "k", "valueExpression": "'replicas ' + string(object.spec.replicas)"], ["key": "n", "valueExpression": "null"],
+      ],
     ]
     let findings = ValidatingPolicy(policy(spec)).judge(input(["spec": ["replicas": 5]], parameters: ["data": ["max": "3"]]))
     #expect(findings.refusals.count == 1 && findings.annotations.map(\.key) == ["k"] && findings.annotations.map(\.value) == ["replicas 5"])
@@ -108,7 +111,8 @@ import Testing
 
   @Test func aPolicyCannotRunForEver() {
     let bomb = "[0,1,2,3,4,5,6,7,8,9]"
-    let expression = "\(bomb).all(a, \(bomb).all(b, \(bomb).all(c, \(bomb).all(d, \(bomb).all(e, \(bomb).all(f, a + b + c + d + e + f >= 0))))))"
+    let expression =
+      "\(bomb).all(a, \(bomb).all(b, \(bomb).all(c, \(bomb).all(d, \(bomb).all(e, \(bomb).all(f, a + b + c + d + e + f >= 0))))))"
     let found = messages(["validations": [["expression": .string(expression)]]], .object(JSONObject()))
     #expect(found.count == 1 && found[0].hasSuffix("operation cancelled: actual cost limit exceeded"))
   }
@@ -119,32 +123,42 @@ import Testing
     MutatingPolicy(policy(["mutations": mutations])).mutate(input(object), type: SchemaRegistry.shared.type(type)) { $0 }
   }
 
-  private func apply(_ expression: String) -> JSON { ["patchType": "ApplyConfiguration", "applyConfiguration": ["expression": .string(expression)]] }
+  private func apply(_ expression: String) -> JSON {
+    ["patchType": "ApplyConfiguration", "applyConfiguration": ["expression": .string(expression)]]
+  }
   private func patch(_ expression: String) -> JSON { ["patchType": "JSONPatch", "jsonPatch": ["expression": .string(expression)]] }
 
   @Test func configurationsAreMerged() {
     let object: JSON = ["apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "m", "labels": ["a": "b"]], "data": ["x": "y"]]
     let (result, problems) = mutated([apply("Object{metadata: Object.metadata{labels: {'c': object.data.x}}, data: {'n': 'm'}}")], object)
     #expect(problems == [])
-    #expect(result["metadata"]["labels"] == ["a": "b", "c": "y"] && result["data"] == ["x": "y", "n": "m"] && result["kind"] == "ConfigMap")
+    #expect(
+      result["metadata"]["labels"] == ["a": "b", "c": "y"] && result["data"] == ["x": "y", "n": "m"] && result["kind"] == "ConfigMap")
   }
 
   @Test func listsWithKeysAreMergedByThem() {
     let pod: JSON = [
-      "apiVersion": "v1", "kind": "Pod", "metadata": ["name": "p"], "spec": ["containers": [["name": "a", "image": "i"], ["name": "b", "image": "j"]]],
+      "apiVersion": "v1", "kind": "Pod", "metadata": ["name": "p"],
+      "spec": ["containers": [["name": "a", "image": "i"], ["name": "b", "image": "j"]]],
     ]
     let (result, problems) = mutated(
-      [apply("Object{spec: Object.spec{containers: object.spec.containers.map(c, Object.spec.containers{name: c.name, workingDir: '/w'})}}")], pod,
+      [
+        apply(
+          "Object{spec: Object.spec{containers: object.spec.containers.map(c, Object.spec.containers{name: c.name, workingDir: '/w'})}}")
+      ], pod,
       type: "core/v1.Pod")
     #expect(problems == [])
-    #expect(result["spec"]["containers"] == [["name": "a", "image": "i", "workingDir": "/w"], ["name": "b", "image": "j", "workingDir": "/w"]])
+    #expect(
+      result["spec"]["containers"] == [["name": "a", "image": "i", "workingDir": "/w"], ["name": "b", "image": "j", "workingDir": "/w"]])
   }
 
   @Test func whatIsOwnedAsAWholeIsNotTouched() {
     let (result, problems) = mutated(
       [apply("Object{spec: Object.spec{containers: [Object.spec.containers{name: 'a', command: ['x']}]}}")],
       ["apiVersion": "v1", "kind": "Pod", "spec": ["containers": [["name": "a"]]]], type: "core/v1.Pod")
-    #expect(problems.count == 1 && problems[0].contains("may not mutate atomic arrays, maps or structs: .spec.containers[name=\"a\"].command"), "\(problems)")
+    #expect(
+      problems.count == 1 && problems[0].contains("may not mutate atomic arrays, maps or structs: .spec.containers[name=\"a\"].command"),
+      "\(problems)")
     #expect(result["spec"]["containers"] == [["name": "a"]])
   }
 
@@ -159,7 +173,9 @@ import Testing
   @Test func patchesAreAppliedOneAfterTheOther() {
     let (result, problems) = mutated(
       [
-        patch("[JSONPatch{op: 'test', path: '/data/x', value: 'y'}, JSONPatch{op: 'add', path: '/data/' + jsonpatch.escapeKey('a/b'), value: 'c'}]"),
+        patch(
+          "[JSONPatch{op: 'test', path: '/data/x', value: 'y'}, JSONPatch{op: 'add', path: '/data/' + jsonpatch.escapeKey('a/b'), value: 'c'}]"
+        ),
         patch("[JSONPatch{op: 'add', path: '/metadata/labels', value: Object.metadata.labels{seen: object.data['a/b']}}]"),
       ], ["metadata": ["name": "m"], "data": ["x": "y"]])
     #expect(problems == [])
@@ -178,7 +194,11 @@ import Testing
   @Test func expressionsAreCompiledWhenTheyAreWritten() throws {
     let hook: JSON = ["webhooks": [["matchConditions": [["name": "c", "expression": "object.x =="], ["name": "d", "expression": "1"]]]]]
     let found = try problems("ValidatingWebhookConfiguration", hook)
-    #expect(found.count == 2 && found[0].hasPrefix("webhooks[0].matchConditions[0].expression: Invalid value: \"object.x ==\": compilation failed: ERROR: <input>:1:"))
+    #expect(
+      found.count == 2
+        && found[0].hasPrefix(
+          "webhooks[0].matchConditions[0].expression: Invalid value: \"object.x ==\": compilation failed: ERROR: <input>:1:")
+    )
     #expect(found.last == "webhooks[0].matchConditions[1].expression: Invalid value: \"1\": must evaluate to bool but got int")
     #expect(try problems("ValidatingWebhookConfiguration", hook, old: hook) == [])
     let policy: JSON = [
@@ -196,7 +216,9 @@ import Testing
   @Test func wrongFieldNamesAreWarnedAbout() {
     let policy: JSON = [
       "spec": [
-        "matchConstraints": ["resourceRules": [["apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"], "operations": ["*"]]]],
+        "matchConstraints": [
+          "resourceRules": [["apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"], "operations": ["*"]]]
+        ],
         "variables": [["name": "n", "expression": "object.spec.replicas"]],
         "validations": [
           ["expression": "object.spec.replicas > 1", "messageExpression": "'name ' + object.metadata.nam"],
@@ -205,9 +227,10 @@ import Testing
       ]
     ]
     let warnings = expressionWarnings(policy, registry: .shared)
-    #expect(warnings.map { $0["fieldRef"].string } == [
-      "spec.validations[0].messageExpression", "spec.validations[1].expression", "spec.validations[2].expression",
-    ])
+    #expect(
+      warnings.map { $0["fieldRef"].string } == [
+        "spec.validations[0].messageExpression", "spec.validations[1].expression", "spec.validations[2].expression",
+      ])
     let text = warnings.count > 1 ? warnings[1]["warning"].string ?? "" : ""
     #expect(text.hasPrefix("apps/v1, Kind=Deployment: ERROR: <input>:1:7: undefined field 'foo'"), "\(text)")
   }
@@ -216,7 +239,8 @@ import Testing
     let definition: JSON = [
       "metadata": ["name": "things.example.org"],
       "spec": [
-        "group": "example.org", "scope": "Namespaced", "names": ["plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"],
+        "group": "example.org", "scope": "Namespaced",
+        "names": ["plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"],
         "versions": [
           [
             "name": "v1", "served": true, "storage": true,
@@ -233,8 +257,12 @@ import Testing
     established["status"] = definitionStatus(definition, others: [definition], now: .now)
     let policy: JSON = [
       "spec": [
-        "matchConstraints": ["resourceRules": [["apiGroups": ["example.org"], "apiVersions": ["v1"], "resources": ["things"], "operations": ["*"]]]],
-        "validations": [["expression": "object.spec.n > 1"], ["expression": "object.spec.m > 1"], ["expression": "object.metadata.name == 1"]],
+        "matchConstraints": [
+          "resourceRules": [["apiGroups": ["example.org"], "apiVersions": ["v1"], "resources": ["things"], "operations": ["*"]]]
+        ],
+        "validations": [
+          ["expression": "object.spec.n > 1"], ["expression": "object.spec.m > 1"], ["expression": "object.metadata.name == 1"],
+        ],
       ]
     ]
     let warnings = expressionWarnings(policy, registry: SchemaRegistry.shared.adding([established]))

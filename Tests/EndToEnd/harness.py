@@ -64,7 +64,7 @@ class Host:
                 continue
             if (state, parent) == ("Z", "1"):
                 continue  # it has ended, and init has yet to hear of it
-            if name.startswith("swiftlet"):
+            if name.startswith("swiftlet") and not name.startswith("swiftletPackage"):
                 processes[int(p)] = name
         sysctls = {}
         for path in ("net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding", "net/ipv4/conf/all/rp_filter"):

@@ -29,7 +29,8 @@ extension Resources {
       }
     }
     return AdmissionAttempt(
-      operation: operation, request: request, name: name, user: context.user, isDryRun: context.isDryRun, options: context.options, old: old,
+      operation: operation, request: request, name: name, user: context.user, isDryRun: context.isDryRun, options: context.options,
+      old: old,
       namespace: namespace)
   }
 
@@ -45,7 +46,8 @@ extension Resources {
       case .connect: .connect
       }
     return AdmissionAttributes(
-      operation: operation, group: resource.group, resource: resource.plural, kind: resource.kind, subresource: attempt.request.subresource ?? "",
+      operation: operation, group: resource.group, resource: resource.plural, kind: resource.kind,
+      subresource: attempt.request.subresource ?? "",
       namespace: attempt.request.namespace, user: AdmissionUser(name: attempt.user.name, groups: attempt.user.groups), old: attempt.old,
       nameSuffix: Self.randomSuffix())
   }

@@ -55,7 +55,8 @@ final class Discovery: Sendable {
       if let form { return DiscoveryDocument(aggregated(core: isCore, form), contentType: form.contentType) }
       if isCore { return DiscoveryDocument(documents.apiVersions(serverAddress: "")) }
       var list = documents.apiGroupList()
-      list["groups"] = .array((list["groups"].array ?? []) + ExternalVersion.groups(external).map { ExternalVersion.group($0.name, $0.versions) })
+      list["groups"] = .array(
+        (list["groups"].array ?? []) + ExternalVersion.groups(external).map { ExternalVersion.group($0.name, $0.versions) })
       return DiscoveryDocument(list)
     case ("api", 2): return documents.apiResourceList(group: "", version: path[1]).map { DiscoveryDocument($0) }
     case ("apis", 2):

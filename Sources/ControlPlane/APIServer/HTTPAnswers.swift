@@ -34,7 +34,8 @@ extension APIServer {
       guard let resourceRequest else { throw APIFailure.noSuchPath }
       var call = Self.call(request, user, path)
       call.answerForm = AnswerForm.negotiate(
-        request.headers[canonicalForm: "accept"].joined(separator: ","), hasMessages: resourceRequest.resource.custom == nil, include: call.parameter("includeObject"))
+        request.headers[canonicalForm: "accept"].joined(separator: ","), hasMessages: resourceRequest.resource.custom == nil,
+        include: call.parameter("includeObject"))
       let result = try await perform(call, resourceRequest, &warnings)
       trail?.note(result)
       return try response(result, call, warnings)

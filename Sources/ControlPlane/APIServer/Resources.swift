@@ -24,7 +24,10 @@ final class Resources: Sendable {
   let serviceRange: IPv4Range?
   let access: AccessControl
 
-  init(store: any RevisionStore, catalog: ResourceCatalog, plugins: AdmissionChain, serviceRange: IPv4Range?, backends: BackendClients, log: Logger) {
+  init(
+    store: any RevisionStore, catalog: ResourceCatalog, plugins: AdmissionChain, serviceRange: IPv4Range?, backends: BackendClients,
+    log: Logger
+  ) {
     self.serviceRange = serviceRange
     self.store = store
     self.catalog = catalog

@@ -34,7 +34,8 @@ struct KubeconfigCommand: AsyncParsableCommand {
         throw StartFailure("only root may read the keys in \(directory). Run this with sudo.")
       }
       guard FileManager.default.fileExists(atPath: directory.appending("ca.key").string) else {
-        throw StartFailure("there is no cluster's authority in \(directory). Run this on the machine of the control plane, with its --data-dir.")
+        throw StartFailure(
+          "there is no cluster's authority in \(directory). Run this on the machine of the control plane, with its --data-dir.")
       }
       guard let server = server ?? InstanceRecord(data: data).values["server"] else {
         throw StartFailure("the API server has not been started yet: start it, or say with --server URL how it is reached")

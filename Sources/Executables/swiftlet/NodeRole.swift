@@ -88,7 +88,9 @@ struct NodeRole {
       maxPods: options.maxPods, podPidsLimit: options.podPidsLimit, missingControllers: missing)
   }
 
-  private func makeVolumes(_ configuration: KubeletConfiguration, _ agent: NodeAgent, _ events: EventRecorder) -> (any PodVolumes, any PodEnvironments) {
+  private func makeVolumes(_ configuration: KubeletConfiguration, _ agent: NodeAgent, _ events: EventRecorder) -> (
+    any PodVolumes, any PodEnvironments
+  ) {
     let objects = WatchedObjects(client: client)
     let allocatable: @Sendable () -> [String: Quantity] = {
       (agent.node?["status"]["allocatable"].object ?? JSONObject()).reduce(into: [:]) { $0[$1.0] = $1.1.quantity }

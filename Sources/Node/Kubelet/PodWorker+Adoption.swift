@@ -14,7 +14,9 @@ extension PodWorker {
     let isWhole = sandbox.isAlive && !observed.podIPs.isEmpty
     observed.sandbox = isWhole ? .ready(attempt: attempt) : .dead(attempt: attempt)
     for state in sandbox.containers.sorted(by: { $0.attempt < $1.attempt }) {
-      guard let run = adoptedRun(state, in: sandbox, attempt, Self.told(state.id, in: status.isNull ? pod.status : status)) else { continue }
+      guard let run = adoptedRun(state, in: sandbox, attempt, Self.told(state.id, in: status.isNull ? pod.status : status)) else {
+        continue
+      }
       observed[state.name].previousRun = observed[state.name].run
       observed[state.name].run = run
     }

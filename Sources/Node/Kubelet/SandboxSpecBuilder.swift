@@ -12,7 +12,8 @@ import SystemPackage
 /// What the runtime needs to know of a pod as a whole.
 func sandboxSpec(for pod: Pod, attempt: Int, services: PodServices) throws -> SandboxSpec {
   var spec = SandboxSpec(
-    id: pod.uid, podName: pod.name, namespace: pod.namespace, hostname: try podHostname(pod, clusterDomain: services.configuration.clusterDomain), qos: podQOS(pod),
+    id: pod.uid, podName: pod.name, namespace: pod.namespace,
+    hostname: try podHostname(pod, clusterDomain: services.configuration.clusterDomain), qos: podQOS(pod),
     logDirectory: FilePath(services.logDirectory(of: pod)))
   spec.hostNetwork = pod.spec.hostNetwork
   spec.hostPID = pod.spec.hostPID

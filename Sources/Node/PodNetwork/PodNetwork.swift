@@ -127,7 +127,7 @@ package final class PodNetwork: Sendable {
   private func deleteRoute(of range: IPv4Prefix, _ worker: NetworkWorker) throws {
     do {
       try worker.route.request(.deleteRoute(PodWiring.emptyRange(range)))
-    } catch where error.isAbsence {}
+    } catch  where error.isAbsence {}
   }
 
   // MARK: What the other files of this room share

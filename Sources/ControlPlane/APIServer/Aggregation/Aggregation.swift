@@ -11,7 +11,8 @@ import NIOHTTP1
 extension APIServer {
   /// Passes a request on; nil where no other server has its group and version.
   func aggregated(_ request: ServedRequest, _ path: [String], _ user: UserInfo) async throws -> ServedResponse? {
-    guard path.count >= 3, path[0] == "apis", let target = resources.catalog.external.first(where: { $0.group == path[1] && $0.version == path[2] })
+    guard path.count >= 3, path[0] == "apis",
+      let target = resources.catalog.external.first(where: { $0.group == path[1] && $0.version == path[2] })
     else { return nil }
     guard !user.isAnonymous else { throw APIFailure.unauthorized }
     if path.count > 3 { try await access.require(user, Self.access(request, path)) } else { try await authorizePath(request, user) }
@@ -21,7 +22,8 @@ extension APIServer {
     if request.headers[canonicalForm: "connection"].contains(where: { $0.lowercased() == "upgrade" }) {
       throw APIFailure.badRequest("upgraded connections are not passed on to aggregated API servers")
     }
-    let client = try backends.client(name: target.host, address: backend.host, trust: target.trust, identity: configuration.frontProxyIdentity)
+    let client = try backends.client(
+      name: target.host, address: backend.host, trust: target.trust, identity: configuration.frontProxyIdentity)
     return try await ProxyCalls.forward(
       request, url: "https://\(target.host):\(backend.port)\(request.uri)", client: client, adding: identity)
   }

@@ -47,7 +47,9 @@ struct ExternalVersion: Sendable, Equatable {
       ]
       if byName[plural] == nil {
         order.append(plural)
-        byName[plural] = ["resource": .string(plural), "responseKind": kind, "scope": "Namespaced", "singularResource": "", "verbs": .array([])]
+        byName[plural] = [
+          "resource": .string(plural), "responseKind": kind, "scope": "Namespaced", "singularResource": "", "verbs": .array([]),
+        ]
       }
       guard parts.count == 1 else {
         let sub: JSON = ["subresource": .string(parts[1]), "responseKind": kind, "verbs": resource["verbs"]]

@@ -77,7 +77,9 @@ final class AuditTrail: Sendable {
   func note(_ result: APIResult) {
     state.withLock { state in
       guard state.verdict.level > .none, case .object(let object, _) = result else {
-        if case .document(let bytes) = result, state.verdict.level == .requestResponse { state.responseObject = (try? JSON.parse(bytes)) ?? .null }
+        if case .document(let bytes) = result, state.verdict.level == .requestResponse {
+          state.responseObject = (try? JSON.parse(bytes)) ?? .null
+        }
         return
       }
       if state.verdict.level == .requestResponse { state.responseObject = object }

@@ -65,7 +65,9 @@ struct PolicyAdmission: Sendable {
     var found: [Invocation] = []
     for policy in all {
       let own = bound.filter { $0["spec"]["policyName"] == policy["metadata"]["name"] }
-      guard !own.isEmpty, let version = PolicyMatch(policy["spec"]["matchConstraints"])?.version(attempt, object, registry) else { continue }
+      guard !own.isEmpty, let version = PolicyMatch(policy["spec"]["matchConstraints"])?.version(attempt, object, registry) else {
+        continue
+      }
       for binding in own {
         let match = binding["spec"]["matchResources"]
         if !match.isNull, PolicyMatch(match)?.version(attempt, object, registry) == nil { continue }

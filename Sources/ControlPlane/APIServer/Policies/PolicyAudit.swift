@@ -19,7 +19,8 @@ struct PolicyAudit {
 
   mutating func failed(_ refusal: ValidatingPolicy.Refusal, policy: String, binding: String, actions: [String]) {
     failures.append([
-      "message": .string(refusal.message), "policy": .string(policy), "binding": .string(binding), "expressionIndex": JSON(refusal.index ?? 0),
+      "message": .string(refusal.message), "policy": .string(policy), "binding": .string(binding),
+      "expressionIndex": JSON(refusal.index ?? 0),
       "validationActions": JSON(actions),
     ])
   }

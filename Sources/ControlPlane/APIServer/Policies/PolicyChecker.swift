@@ -14,7 +14,8 @@ struct PolicyChecker {
   }
 
   private func check(_ policy: JSON) async {
-    guard let name = policy["metadata"]["name"].string, let revision = policy["metadata"]["resourceVersion"].string.flatMap({ Revision($0) })
+    guard let name = policy["metadata"]["name"].string,
+      let revision = policy["metadata"]["resourceVersion"].string.flatMap({ Revision($0) })
     else { return }
     var checked = policy
     checked["status"]["observedGeneration"] = policy["metadata"]["generation"]

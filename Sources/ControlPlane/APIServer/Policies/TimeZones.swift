@@ -12,9 +12,11 @@ enum TimeZones {
   /// The file of a zone such as `Europe/Berlin`; nil where there is none.
   @Sendable static func file(_ name: String) -> [UInt8]? {
     let parts = name.split(separator: "/", omittingEmptySubsequences: false)
-    let isName = !parts.isEmpty && parts.allSatisfy { part in
-      !part.isEmpty && part.first != "." && part.utf8.allSatisfy { isLetter($0) }
-    }
+    let isName =
+      !parts.isEmpty
+      && parts.allSatisfy { part in
+        !part.isEmpty && part.first != "." && part.utf8.allSatisfy { isLetter($0) }
+      }
     guard isName, name.utf8.count <= 64 else { return nil }
     return known.value(name) { read(FilePath(directory + name)) }
   }

@@ -138,7 +138,9 @@ struct WebhookAdmission: Sendable {
       let answer = try await caller.post(review, to: hook.client, timeoutSeconds: hook.timeoutSeconds, resources)
       guard answer["kind"].string == "AdmissionReview", answer["apiVersion"].string == "admission.k8s.io/v1" else {
         throw WebhookCaller.Failure(
-          description: "received invalid webhook response: expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got \(answer["apiVersion"].string ?? ""), Kind=\(answer["kind"].string ?? "")")
+          description:
+            "received invalid webhook response: expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got \(answer["apiVersion"].string ?? ""), Kind=\(answer["kind"].string ?? "")"
+        )
       }
       response = answer["response"]
       guard !response.isNull else { throw WebhookCaller.Failure(description: "webhook response was absent") }
