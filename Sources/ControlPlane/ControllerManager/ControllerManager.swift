@@ -15,7 +15,9 @@ package final class ControllerManager: Sendable {
   package static var standard: [any Reconciler] {
     [
       ReplicaSetReconciler.replicaSets, ReplicaSetReconciler.replicationControllers, DeploymentReconciler(), EndpointSliceReconciler(),
-      EndpointsReconciler(), EndpointSliceMirroringReconciler(),
+      EndpointsReconciler(), EndpointSliceMirroringReconciler(), StatefulSetReconciler(), DaemonSetReconciler(), JobReconciler(),
+      FinishedJobReconciler(), CronJobReconciler(zoneFile: ZoneFiles.read), DisruptionBudgetReconciler(), NodeLifecycleReconciler(),
+      TaintEvictionReconciler(), PodCollectionReconciler(),
     ]
   }
 
@@ -43,6 +45,10 @@ package final class ControllerManager: Sendable {
     await withTaskGroup(of: Void.self) { group in
       group.addTask { await caches.run() }
       group.addTask { await events.run() }
+      let collector = GarbageCollector(client: client, caches: caches, time: time, log: log)
+      group.addTask { await collector.run() }
+      let autoscaler = AutoscalerController(client: client, caches: caches, events: events, time: time)
+      group.addTask { await autoscaler.run() }
       for reconciler in reconcilers {
         let runner = ControllerRunner(reconciler, caches: caches, client: client, events: events, time: time, log: log)
         group.addTask { await runner.run() }

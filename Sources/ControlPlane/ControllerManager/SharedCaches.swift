@@ -34,12 +34,13 @@ final class SharedCaches: Sendable {
   ]
 
   private let caches = Mutex<[Kind: ObjectCache]>([:])
+  private let tasks = Mutex<[Kind: Task<Void, Never>]>([:])
   private let client: KubernetesClient
   private let time: TimeSource
   private let log: Logger
   /// Caches that nobody runs yet.
-  private let created: AsyncStream<ObjectCache>
-  private let create: AsyncStream<ObjectCache>.Continuation
+  private let created: AsyncStream<Kind>
+  private let create: AsyncStream<Kind>.Continuation
 
   init(client: KubernetesClient, time: TimeSource, log: Logger) {
     self.client = client
@@ -54,7 +55,7 @@ final class SharedCaches: Sendable {
       let indexers = kind == .pod ? Self.indexers : Array(Self.indexers.prefix(3))
       let cache = ObjectCache(kind.path, kind: kind.kind, indexers: indexers, log: log)
       caches[kind] = cache
-      create.yield(cache)
+      create.yield(kind)
       return cache
     }
   }
@@ -62,13 +63,30 @@ final class SharedCaches: Sendable {
   /// The cache where there is one: what was written of a kind that nobody reads is not kept.
   func existing(_ kind: Kind) -> ObjectCache? { caches.withLock { $0[kind] } }
 
+  /// Forgets a kind that is not served any more.
+  func drop(_ kind: Kind) {
+    caches.withLock { _ = $0.removeValue(forKey: kind) }
+    tasks.withLock { $0.removeValue(forKey: kind) }?.cancel()
+  }
+
   /// Keeps all caches up to date until the task is cancelled.
   func run() async {
     await withDiscardingTaskGroup { group in
-      for await cache in created {
-        group.addTask { await cache.run(self.client, time: self.time) }
+      for await kind in created {
+        group.addTask { await self.keep(kind) }
       }
       group.cancelAll()
+    }
+  }
+
+  private func keep(_ kind: Kind) async {
+    guard let cache = existing(kind) else { return }
+    let task = Task { await cache.run(client, time: time) }
+    tasks.withLock { $0[kind] = task }
+    await withTaskCancellationHandler {
+      await task.value
+    } onCancel: {
+      task.cancel()
     }
   }
 }

@@ -130,7 +130,11 @@ struct WriteExecutor: Sendable {
 
   private func note(_ answer: JSON, _ kind: Kind, _ subresource: String?, from version: String, _ versions: inout [String: Versions]) {
     guard subresource != "scale", let now = answer.version else { return }
-    caches.existing(kind)?.put(answer)
+    if answer.isGone {
+      caches.existing(kind)?.remove(ObjectCache.Key(answer.objectName.namespace, answer.objectName.name), uid: answer.uid, last: answer)
+    } else {
+      caches.existing(kind)?.put(answer)
+    }
     var own = versions[answer.uid] ?? Versions(seen: [], now: now)
     own.seen.formUnion([version, own.now])
     own.now = now

@@ -27,9 +27,10 @@ struct Claims {
   var members: [JSON] = []
   var writes: [Write] = []
 
-  /// `candidates` filters what may be adopted or released (pods that have ended stay with whom they are).
+  /// `isCandidate` filters what may be adopted or released (pods that have ended stay with whom they are). Members
+  /// have the finalizer where there is one.
   init(
-    of owner: JSON, _ ownerKind: Kind, _ kind: Kind, selector: LabelSelector, in cluster: any ClusterReader,
+    of owner: JSON, _ ownerKind: Kind, _ kind: Kind, selector: LabelSelector, in cluster: any ClusterReader, finalizer: String? = nil,
     considering isCandidate: (JSON) -> Bool = { _ in true }
   ) {
     let namespace = owner["metadata"]["namespace"].string ?? ""
@@ -38,28 +39,28 @@ struct Claims {
         members.append(object)
       } else if !owner.isBeingDeleted {
         let others = object.meta.ownerReferences.filter { $0["uid"].string != owner.uid }
-        writes.append(Self.references(kind, object, others))
+        writes.append(Self.references(kind, object, others, object.meta.finalizers.filter { $0 != finalizer }))
       }
     }
     guard !owner.isBeingDeleted else { return }
     for object in cluster.orphans(kind, namespace: namespace)
     where !object.isBeingDeleted && selector.matches(object["metadata"]["labels"]) && isCandidate(object) {
       let references = object.meta.ownerReferences.filter { $0["uid"].string != owner.uid } + [controllerReference(owner, ownerKind)]
-      writes.append(Self.references(kind, object, references))
+      let finalizers = object.meta.finalizers.filter { $0 != finalizer } + (finalizer.map { [$0] } ?? [])
+      writes.append(Self.references(kind, object, references, finalizers))
       var adopted = object
+      adopted["metadata"]["finalizers"] = JSON(finalizers)
       adopted["metadata"]["ownerReferences"] = .array(references)
       members.append(adopted)
     }
   }
 
-  private static func references(_ kind: Kind, _ object: JSON, _ references: [JSON]) -> Write {
-    .patch(
-      kind, object.objectName, uid: object.uid,
-      [
-        "metadata": [
-          "uid": .string(object.uid), "resourceVersion": object["metadata"]["resourceVersion"], "ownerReferences": .array(references),
-        ]
-      ])
+  private static func references(_ kind: Kind, _ object: JSON, _ references: [JSON], _ finalizers: [String]) -> Write {
+    var metadata: JSON = [
+      "uid": .string(object.uid), "resourceVersion": object["metadata"]["resourceVersion"], "ownerReferences": .array(references),
+    ]
+    if finalizers != object.meta.finalizers { metadata["finalizers"] = JSON(finalizers) }
+    return .patch(kind, object.objectName, uid: object.uid, ["metadata": metadata])
   }
 }
 
