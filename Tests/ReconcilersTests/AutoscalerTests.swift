@@ -17,7 +17,7 @@ private func pod(_ name: String, request: String = "100m", phase: String = "Runn
   ]
 }
 
-private func usage(_ name: String, _ milli: Int64) -> PodUsage { PodUsage(pod: name, milli: milli, at: now, windowSeconds: 30) }
+private func use(_ name: String, _ milli: Int64) -> PodUsage { PodUsage(pod: name, milli: milli, at: now, windowSeconds: 30) }
 
 private func autoscaler(_ target: Int, max: Int = 10, behavior: JSON = .null) -> JSON {
   [
@@ -35,7 +35,7 @@ private func scale(_ replicas: Int) -> JSON { ["spec": ["replicas": JSON(replica
   /// The example that this project began with: 70 % wanted, 220 % measured.
   @Test func threeMorePods() {
     var round = AutoscalerRound(autoscaler(70), history: AutoscalerHistory(), now: now)
-    round.decide(scale: scale(1), pods: [pod("a")], readings: [.usage([usage("a", 220)])])
+    round.decide(scale: scale(1), pods: [pod("a")], readings: [.usage([use("a", 220)])])
     #expect(round.rescale?.replicas == 4)
     guard case .update(_, let written, let subresource)? = round.writes.last else {
       Issue.record("no status")
@@ -48,7 +48,7 @@ private func scale(_ replicas: Int) -> JSON { ["spec": ["replicas": JSON(replica
   }
 
   private func wanted(_ pods: [JSON], _ used: [Int64?], target: Int = 50) -> Int? {
-    let usage = zip(pods, used).compactMap { pod, milli in milli.map { usage(pod.objectName.name, $0) } }
+    let usage = zip(pods, used).compactMap { pod, milli in milli.map { use(pod.objectName.name, $0) } }
     return AutoscalerMath(isCPU: true, now: now).replicas(
       present: pods.count, pods: pods, usage: usage, request: { $0["spec"]["containers"][0]["resources"]["requests"]["cpu"].quantity?.milliValue },
       targetUtilization: target, targetAverage: nil)?.replicas
@@ -69,6 +69,7 @@ private func scale(_ replicas: Int) -> JSON { ["spec": ["replicas": JSON(replica
     let behavior = AutoscalerBehavior(autoscaler(50, max: 6)["spec"], now: now)
     let up = behavior.limited(20, present: 5, &history)
     #expect(up.replicas == 6 && up.reason == "TooManyReplicas" && up.isLimited)
+    history = AutoscalerHistory()
     let fast = AutoscalerBehavior(autoscaler(50, max: 100)["spec"], now: now).limited(90, present: 10, &history)
     #expect(fast.replicas == 20 && fast.reason == "ScaleUpLimit", "twice the size, or four more, in 15 s")
   }

@@ -119,6 +119,7 @@ final class FakeCluster: ClusterReader, @unchecked Sendable {
 
   /// Lets time pass, with what was to be done later.
   func advance(_ seconds: Double) throws {
+    try settle()
     let end = now.advanced(bySeconds: seconds)
     while let next = requeues.map(\.at).min(), next <= end {
       now = max(now, next)

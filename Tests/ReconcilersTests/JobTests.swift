@@ -15,12 +15,16 @@ private func job(_ spec: JSON, restartPolicy: String = "Never") -> JSON {
 }
 
 extension FakeCluster {
-  fileprivate var status: JSON { get(.job, "j")["status"] }
+  fileprivate var status: JSON { self.get(.job, "j")["status"] }
   fileprivate var running: [JSON] { all(.pod).filter(\.isActivePod) }
-  fileprivate func condition(_ type: String) -> JSON? { get(.job, "j").condition(type) }
+  fileprivate func condition(_ type: String) -> JSON? { self.get(.job, "j").condition(type) }
   fileprivate func pod(index: Int) -> JSON? {
     running.first { $0["metadata"]["annotations"][JobReconciler.indexAnnotation].string == String(index) }
   }
+}
+
+extension FakeCluster {
+  fileprivate func podName(index: Int) throws -> String { try #require(pod(index: index)).objectName.name }
 }
 
 @Suite struct JobTests {
@@ -73,10 +77,10 @@ extension FakeCluster {
     let pod = try #require(cluster.pod(index: 2))
     #expect(pod["spec"]["hostname"].string == "j-2" && pod["metadata"]["labels"][JobReconciler.indexAnnotation].string == "2")
     #expect(pod["spec"]["containers"][0]["env"][0]["name"].string == "JOB_COMPLETION_INDEX")
-    for i in [0, 1, 3] { cluster.end(try #require(cluster.pod(index: i)).objectName.name, "Succeeded") }
+    for i in [0, 1, 3] { cluster.end(try cluster.podName(index: i), "Succeeded") }
     try cluster.settle()
     #expect(cluster.status["completedIndexes"].string == "0,1,3" && cluster.status["succeeded"].int == 3)
-    cluster.end(try #require(cluster.pod(index: 2)).objectName.name, "Succeeded")
+    cluster.end(try cluster.podName(index: 2), "Succeeded")
     try cluster.settle()
     #expect(cluster.status["completedIndexes"].string == "0-3" && cluster.condition("Complete") != nil)
   }
@@ -85,7 +89,7 @@ extension FakeCluster {
     let cluster = FakeCluster(JobReconciler())
     cluster.add(.job, job(["completions": 2, "parallelism": 2, "completionMode": "Indexed", "backoffLimitPerIndex": 1]))
     try cluster.settle()
-    cluster.end(try #require(cluster.pod(index: 0)).objectName.name, "Failed", exitCode: 1)
+    cluster.end(try cluster.podName(index: 0), "Failed", exitCode: 1)
     try cluster.settle()
     try cluster.advance(11)
     let second = try #require(cluster.pod(index: 0))
@@ -93,7 +97,7 @@ extension FakeCluster {
     cluster.end(second.objectName.name, "Failed", exitCode: 1)
     try cluster.settle()
     #expect(cluster.status["failedIndexes"].string == "0" && cluster.condition("Failed") == nil)
-    cluster.end(try #require(cluster.pod(index: 1)).objectName.name, "Succeeded")
+    cluster.end(try cluster.podName(index: 1), "Succeeded")
     try cluster.settle()
     #expect(cluster.condition("Failed")?["reason"].string == "FailedIndexes")
     #expect(cluster.status["completedIndexes"].string == "1" && cluster.status["failed"].int == 2)
@@ -105,7 +109,7 @@ extension FakeCluster {
     cluster.add(.job, job(["completions": 4, "parallelism": 4, "completionMode": "Indexed", "backoffLimitPerIndex": 0, "maxFailedIndexes": 1]))
     try cluster.settle()
     cluster.play()
-    for i in 0..<2 { cluster.end(try #require(cluster.pod(index: i)).objectName.name, "Failed", exitCode: 1) }
+    for i in 0..<2 { cluster.end(try cluster.podName(index: i), "Failed", exitCode: 1) }
     try cluster.converge()
     #expect(cluster.condition("Failed")?["reason"].string == "MaxFailedIndexesExceeded" && cluster.running.isEmpty)
   }
@@ -139,7 +143,7 @@ extension FakeCluster {
       ]))
     try cluster.settle()
     cluster.play()
-    cluster.end(try #require(cluster.pod(index: 1)).objectName.name, "Succeeded")
+    cluster.end(try cluster.podName(index: 1), "Succeeded")
     try cluster.settle()
     #expect(cluster.condition("SuccessCriteriaMet")?["reason"].string == "SuccessPolicy")
     #expect(cluster.condition("SuccessCriteriaMet")?["message"].string == "Matched rules at index 0")

@@ -39,6 +39,7 @@ extension FakeCluster {
     let status = cluster.get(.statefulSet, "db")["status"]
     #expect(status["replicas"].int == 3 && status["availableReplicas"].int == 3 && status["currentRevision"] == status["updateRevision"])
     cluster.setReady("db-1", false)
+    cluster.setReady("db-2", false)
     cluster.change(.statefulSet, "db") { $0["spec"]["replicas"] = 1 }
     try cluster.settle()
     #expect(cluster.get(.pod, "db-2").isBeingDeleted == false, "an unready predecessor holds it")
@@ -58,7 +59,7 @@ extension FakeCluster {
     try cluster.settle()
     cluster.change(.statefulSet, "db") { $0["spec"]["replicas"] = 0 }
     try cluster.settle()
-    #expect(cluster.all(.pod).allSatisfy(\.isBeingDeleted))
+    #expect(cluster.all(.pod).allSatisfy { $0.isBeingDeleted })
   }
 
   @Test func updatesFromTheTopDownToThePartition() throws {

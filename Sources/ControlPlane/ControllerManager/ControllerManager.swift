@@ -17,7 +17,7 @@ package final class ControllerManager: Sendable {
       ReplicaSetReconciler.replicaSets, ReplicaSetReconciler.replicationControllers, DeploymentReconciler(), EndpointSliceReconciler(),
       EndpointsReconciler(), EndpointSliceMirroringReconciler(), StatefulSetReconciler(), DaemonSetReconciler(), JobReconciler(),
       FinishedJobReconciler(), CronJobReconciler(zoneFile: ZoneFiles.read), DisruptionBudgetReconciler(), NodeLifecycleReconciler(),
-      TaintEvictionReconciler(), PodCollectionReconciler(),
+      TaintEvictionReconciler(), PodCollectionReconciler(), VolumeBindingReconciler(), VolumeProtectionReconciler(),
     ]
   }
 

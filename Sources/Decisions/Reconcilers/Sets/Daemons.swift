@@ -81,10 +81,11 @@ struct Daemons {
     if strategy["type"].string != "OnDelete" { roll(&creations, &deletions) }
     let announcement = Write.Announcement.created("pod", for: set, .daemonSet)
     var seen: Set<String> = []
-    for node in creations { writes.append(.create(.pod, pod(on: node), announcement)) }
+    // What a surge made room for goes before another surge begins.
     for pod in deletions where seen.insert(pod.uid).inserted {
       writes.append(.delete(.pod, pod.objectName, uid: pod.uid, Write.Deletion(), .deleted("pod", for: set, .daemonSet)))
     }
+    for node in creations { writes.append(.create(.pod, pod(on: node), announcement)) }
     let soonest = places.flatMap(\.pods).compactMap { $0.secondsUntilAvailable(minReadySeconds: minReady, now: now) }.min()
     if let soonest { writes.append(.requeue(after: soonest)) }
   }
