@@ -46,7 +46,8 @@ package final class ObjectCache: Sendable {
     var isSynced = false
     /// Nobody follows the server any more: nobody need wait for its first list.
     var isEnded = false
-    var waiters: [CheckedContinuation<Void, Never>] = []
+    var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
+    var waitersEver = 0
   }
 
   package let path: ResourcePath
@@ -84,15 +85,23 @@ package final class ObjectCache: Sendable {
 
   package var isSynced: Bool { state.withLock { $0.isSynced } }
 
-  /// Waits until the first list is in.
+  /// Waits until the first list is in, or the task is cancelled.
   package func waitUntilSynced() async {
-    await withCheckedContinuation { continuation in
-      let isReady = state.withLock { state in
-        let isReady = state.isSynced || state.isEnded
-        if !isReady { state.waiters.append(continuation) }
-        return isReady
+    let id = state.withLock { state in
+      state.waitersEver += 1
+      return state.waitersEver
+    }
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let isReady = state.withLock { state in
+          let isReady = state.isSynced || state.isEnded || Task.isCancelled
+          if !isReady { state.waiters[id] = continuation }
+          return isReady
+        }
+        if isReady { continuation.resume() }
       }
-      if isReady { continuation.resume() }
+    } onCancel: {
+      state.withLock { $0.waiters.removeValue(forKey: id) }?.resume()
     }
   }
 
@@ -193,10 +202,10 @@ package final class ObjectCache: Sendable {
 
   private func finishWaiting() {
     let waiters = state.withLock { state in
-      defer { state.waiters = [] }
+      defer { state.waiters = [:] }
       return state.waiters
     }
-    for waiter in waiters { waiter.resume() }
+    for waiter in waiters.values { waiter.resume() }
   }
 
   private func replace(_ items: [JSON], at version: UInt64) {

@@ -18,11 +18,11 @@ final class AutoscalerController: Sendable {
   private let time: TimeSource
   private let histories = Mutex<[String: AutoscalerHistory]>([:])
 
-  init(client: KubernetesClient, caches: SharedCaches, events: EventSink, time: TimeSource) {
+  init(client: KubernetesClient, caches: SharedCaches, kinds: KindDirectory, events: EventSink, time: TimeSource) {
     self.client = client
     self.caches = caches
+    self.kinds = kinds
     self.time = time
-    kinds = KindDirectory(caches: caches)
     executor = WriteExecutor(client: client, caches: caches, events: events, time: time, component: "horizontal-pod-autoscaler")
     queue = WorkQueue(time: time)
   }
@@ -37,7 +37,6 @@ final class AutoscalerController: Sendable {
     }
     await withTaskCancellationHandler {
       await withTaskGroup(of: Void.self) { group in
-        group.addTask { await self.kinds.followDefinitions { _ in } }
         for _ in 0..<ControllerRunner.workers {
           group.addTask {
             while let key = await self.queue.next() {

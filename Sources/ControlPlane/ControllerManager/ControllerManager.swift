@@ -42,12 +42,13 @@ package final class ControllerManager: Sendable {
   private func lead() async {
     let caches = SharedCaches(client: client, time: time, log: log)
     let events = EventSink(client: client, log: log)
+    let kinds = KindDirectory(caches: caches)
     await withTaskGroup(of: Void.self) { group in
       group.addTask { await caches.run() }
       group.addTask { await events.run() }
-      let collector = GarbageCollector(client: client, caches: caches, time: time, log: log)
+      let collector = GarbageCollector(client: client, caches: caches, kinds: kinds, time: time, log: log)
       group.addTask { await collector.run() }
-      let autoscaler = AutoscalerController(client: client, caches: caches, events: events, time: time)
+      let autoscaler = AutoscalerController(client: client, caches: caches, kinds: kinds, events: events, time: time)
       group.addTask { await autoscaler.run() }
       for reconciler in reconcilers {
         let runner = ControllerRunner(reconciler, caches: caches, client: client, events: events, time: time, log: log)

@@ -20,10 +20,10 @@ final class GarbageCollector: Sendable {
   private let queue: WorkQueue<Item>
   private let log: Logger
 
-  init(client: KubernetesClient, caches: SharedCaches, time: TimeSource, log: Logger) {
+  init(client: KubernetesClient, caches: SharedCaches, kinds: KindDirectory, time: TimeSource, log: Logger) {
     self.client = client
     self.caches = caches
-    kinds = KindDirectory(caches: caches)
+    self.kinds = kinds
     queue = WorkQueue(time: time)
     self.log = log
   }
@@ -31,7 +31,10 @@ final class GarbageCollector: Sendable {
   /// Runs until the task is cancelled.
   func run() async {
     let builtIn = kinds.builtIn
-    for kind in builtIn { await caches[kind].waitUntilSynced() }
+    // All lists at once.
+    let all = builtIn.map { caches[$0] }
+    for cache in all { await cache.waitUntilSynced() }
+    guard !Task.isCancelled else { return }
     for kind in builtIn { follow(kind) }
     await withTaskCancellationHandler {
       await withTaskGroup(of: Void.self) { group in
