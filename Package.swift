@@ -58,6 +58,7 @@ let decisions: [Target] = [
   room("Decisions", "CEL", ["JSONCodec"]),
   room("Decisions", "PodLifecycle", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Scheduling", ["KubernetesAPI", "JSONCodec"]),
+  room("Decisions", "Reconcilers", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "APIMachinery", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Admission", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Authorization", ["KubernetesAPI", "JSONCodec"]),
@@ -95,13 +96,14 @@ let controlPlane: [Target] = [
     nioCore, nioPosix, nioHTTP1, nioSSL, nioHTTP2, httpClient, x509, crypto, cryptoExtras, yams, log, systemPackage,
   ]),
   room("ControlPlane", "Scheduler", ["KubernetesAPI", "JSONCodec", "Scheduling", "KubernetesClient", log]),
+  room("ControlPlane", "ControllerManager", ["KubernetesAPI", "JSONCodec", "APIMachinery", "Reconcilers", "KubernetesClient", log]),
 ]
 
 let executables: [Target] = [
   .executableTarget(
     name: "swiftlet",
     dependencies: [
-      "APIServer", "Scheduler", "Kubelet", "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
+      "APIServer", "Scheduler", "ControllerManager", "Kubelet", "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
       "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "HTTPServing", "JSONCodec", "KubernetesAPI", "CLinux",
       systemPackage, arguments, log, nioCore, nioPosix, nioHTTP1, httpClient, x509, crypto,
     ],
@@ -114,6 +116,10 @@ let roomTests: [Target] = [
   tests("KubernetesAPITests", ["KubernetesAPI", "JSONCodec"]),
   tests("CELTests", ["CEL", "JSONCodec"]),
   tests("SchedulingTests", ["Scheduling", "KubernetesAPI", "JSONCodec"]),
+  tests("ReconcilersTests", ["Reconcilers", "KubernetesAPI", "JSONCodec"]),
+  tests("ControllerManagerTests", [
+    "ControllerManager", "Reconcilers", "KubernetesClient", "APIServer", "RevisionStore", "KubernetesAPI", "JSONCodec", systemPackage, nioPosix, log,
+  ]),
   tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"]),
   tests("AdmissionTests", ["Admission", "KubernetesAPI", "JSONCodec", yams]),
   tests("AuthorizationTests", ["Authorization", "KubernetesAPI", "JSONCodec"]),

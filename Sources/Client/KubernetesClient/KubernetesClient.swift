@@ -49,14 +49,19 @@ package struct KubernetesClient: Sendable {
       APIRequest("PATCH", path.path(name: name, subresource: subresource), contentType: type.rawValue, body: body))
   }
 
-  /// `gracePeriodSeconds` nil leaves the object's own; `uid` refuses to delete a namesake.
+  /// `gracePeriodSeconds` nil leaves the object's own; `uid` refuses to delete a namesake, `resourceVersion` another
+  /// state; `propagation` is Background, Foreground or Orphan.
   @discardableResult
   package func delete(
-    _ path: ResourcePath, name: String, gracePeriodSeconds: Int? = nil, uid: String? = nil
+    _ path: ResourcePath, name: String, gracePeriodSeconds: Int? = nil, uid: String? = nil, resourceVersion: String? = nil,
+    propagation: String? = nil
   ) async throws -> JSON {
     var options: JSON = ["kind": "DeleteOptions", "apiVersion": "v1"]
     if let gracePeriodSeconds { options["gracePeriodSeconds"] = JSON(gracePeriodSeconds) }
-    if let uid { options["preconditions"] = ["uid": .string(uid)] }
+    if uid != nil || resourceVersion != nil {
+      options["preconditions"] = ["uid": JSON(uid), "resourceVersion": JSON(resourceVersion)]
+    }
+    options["propagationPolicy"] = JSON(propagation)
     return try await object(APIRequest("DELETE", path.path(name: name), body: options))
   }
 

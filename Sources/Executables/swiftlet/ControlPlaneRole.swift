@@ -1,4 +1,5 @@
 import APIServer
+import ControllerManager
 import HTTPServing
 import JSONCodec
 import KubernetesClient
@@ -102,6 +103,12 @@ struct ControlPlaneRole {
       }
       group.addTask {
         await PodScheduler(client: client, log: log).run()
+        return nil
+      }
+      // The database belongs to this process alone: nobody else could lead.
+      let manager = server.transport(user: "system:kube-controller-manager", groups: ["system:masters"])
+      group.addTask {
+        await ControllerManager(client: KubernetesClient(transport: manager), log: log).run()
         return nil
       }
       for await failure in group {

@@ -1,0 +1,126 @@
+import JSONCodec
+import KubernetesAPI
+import KubernetesClient
+import Reconcilers
+import Testing
+
+@testable import ControllerManager
+
+/// Each controller on the real API server: defaulting, validation and storage agree with what it writes.
+@Suite struct WorkloadTests {
+  @Test func anIndexedJob() async throws {
+    try await TestCluster.with { cluster in
+      try await withKubelets(cluster) {
+        try await cluster.create(
+          .job,
+          [
+            "metadata": ["name": "j"],
+            "spec": ["completions": 3, "parallelism": 2, "completionMode": "Indexed", "template": container(restartPolicy: "Never")],
+          ])
+        for done in 1...3 {
+          try await cluster.eventually("a running pod") {
+            try await cluster.all(.pod).contains { $0["status"]["phase"].string == "Running" }
+          }
+          let pod = try await cluster.all(.pod).first { $0["status"]["phase"].string == "Running" }!
+          try await cluster.client.patch(
+            .pods("default"), name: pod["metadata"]["name"].string!, subresource: "status", type: .merge, ["status": ["phase": "Succeeded"]])
+          try await cluster.eventually("\(done) counted") { try await cluster.get(.job, "j")["status"]["succeeded"].int == done }
+        }
+        try await cluster.eventually("complete") {
+          let status = try await cluster.get(.job, "j")["status"]
+          return (status["conditions"].array ?? []).contains { $0["type"].string == "Complete" } && status["completedIndexes"].string == "0-2"
+            && status["ready"].int == 0 && status["terminating"].int == 0
+        }
+        // With the job go its pods, finalizers and all.
+        try await cluster.client.delete(Kind.job.path("default"), name: "j")
+        try await cluster.eventually("nothing left") { try await cluster.all(.pod).isEmpty }
+      }
+    }
+  }
+
+  @Test func aCronJobOnASchedule() async throws {
+    try await TestCluster.with { cluster in
+      try await cluster.create(
+        .cronJob,
+        [
+          "metadata": ["name": "c"],
+          "spec": [
+            "schedule": "@every 1s", "timeZone": "Europe/Berlin",
+            "jobTemplate": ["spec": ["template": container(restartPolicy: "OnFailure")]],
+          ],
+        ])
+      try await cluster.eventually("a job") { try await !cluster.all(.job).isEmpty }
+      try await cluster.eventually("its status") { try await cluster.get(.cronJob, "c")["status"]["active"].array?.isEmpty == false }
+    }
+  }
+
+  @Test func aStatefulSetWithStorage() async throws {
+    try await TestCluster.with { cluster in
+      try await withKubelets(cluster) {
+        try await cluster.create(
+          .statefulSet,
+          [
+            "metadata": ["name": "db"],
+            "spec": [
+              "replicas": 2, "serviceName": "db", "selector": ["matchLabels": ["app": "web"]], "template": container(),
+              "volumeClaimTemplates": [
+                ["metadata": ["name": "data"], "spec": ["accessModes": ["ReadWriteOnce"], "resources": ["requests": ["storage": "1Gi"]]]]
+              ],
+            ],
+          ])
+        try await cluster.eventually("two ready") { try await cluster.get(.statefulSet, "db")["status"]["readyReplicas"].int == 2 }
+        #expect(try await cluster.all(.persistentVolumeClaim).count == 2)
+        try await cluster.patch(.statefulSet, "db", ["spec": ["template": container("nginx:2")]])
+        try await cluster.eventually("updated") {
+          let status = try await cluster.get(.statefulSet, "db")["status"]
+          return status["updatedReplicas"].int == 2 && status["readyReplicas"].int == 2 && status["currentRevision"] == status["updateRevision"]
+        }
+        #expect(try await cluster.all(.controllerRevision).count == 2)
+      }
+    }
+  }
+
+  @Test func aDaemonSetAndABudget() async throws {
+    try await TestCluster.with { cluster in
+      for name in ["n1", "n2"] { try await cluster.create(.node, ["metadata": ["name": .string(name)]]) }
+      try await cluster.create(
+        .daemonSet, ["metadata": ["name": "ds"], "spec": ["selector": ["matchLabels": ["app": "web"]], "template": container()]])
+      try await cluster.eventually("two pods") { try await cluster.all(.pod).count == 2 }
+      try await cluster.eventually("the status") { try await cluster.get(.daemonSet, "ds")["status"]["desiredNumberScheduled"].int == 2 }
+      try await cluster.create(
+        .disruptionBudget, ["metadata": ["name": "b"], "spec": ["minAvailable": 1, "selector": ["matchLabels": ["app": "web"]]]])
+      try await cluster.eventually("counted") { try await cluster.get(.disruptionBudget, "b")["status"]["expectedPods"].int == 2 }
+      #expect(try await cluster.get(.disruptionBudget, "b")["status"]["disruptionsAllowed"].int == 0)
+    }
+  }
+
+  @Test func taintedNodesLoseTheirPods() async throws {
+    try await TestCluster.with { cluster in
+      try await cluster.create(.node, ["metadata": ["name": "n1"], "status": ["conditions": [["type": "Ready", "status": "True"]]]])
+      try await cluster.create(.pod, ["metadata": ["name": "p"], "spec": ["nodeName": "n1", "containers": [["name": "c", "image": "i"]]]])
+      try await cluster.patch(.node, "n1", ["spec": ["taints": [["key": "k", "effect": "NoExecute"]]]])
+      try await cluster.eventually("evicted") {
+        let pod = try await cluster.get(.pod, "p")
+        return !pod["metadata"]["deletionTimestamp"].isNull
+          && (pod["status"]["conditions"].array ?? []).contains { $0["reason"].string == "DeletionByTaintManager" }
+      }
+      try await cluster.client.delete(Kind.node.path, name: "n1")
+    }
+  }
+
+  @Test func autoscalersSayThatMetricsAreMissing() async throws {
+    try await TestCluster.with { cluster in
+      try await cluster.create(
+        .deployment,
+        ["metadata": ["name": "web"], "spec": ["replicas": 1, "selector": ["matchLabels": ["app": "web"]], "template": container()]])
+      try await cluster.create(
+        .autoscaler,
+        ["metadata": ["name": "h"], "spec": ["maxReplicas": 3, "scaleTargetRef": ["apiVersion": "apps/v1", "kind": "Deployment", "name": "web"]]])
+      try await cluster.eventually("conditions") {
+        let conditions = try await cluster.get(.autoscaler, "h")["status"]["conditions"].array ?? []
+        return conditions.contains { $0["reason"].string == "SucceededGetScale" }
+          && conditions.contains { $0["reason"].string == "FailedGetResourceMetric" }
+      }
+    }
+  }
+}
