@@ -86,6 +86,7 @@ let node: [Target] = [
     "ServiceRules", "NFTables", "Netlink", "LinuxKernel", "KubernetesClient", "KubernetesAPI", "JSONCodec", "HTTPServing", systemPackage, nioCore, nioPosix,
     nioHTTP1, log,
   ]),
+  room("Node", "ClusterDNS", ["NFTables", "Netlink", "LinuxKernel", "KubernetesClient", "KubernetesAPI", "JSONCodec", systemPackage, nioCore, nioPosix, log]),
   room("Node", "Kubelet", [
     "KubernetesAPI", "JSONCodec", "PodLifecycle", "KubernetesClient", "ContainerRuntime", "ContainerImages", "PodNetwork",
     "HTTPServing", "RemoteStreams", "LinuxKernel", "CLinux", "CgroupV2", "OverlayMounts", "OCISpec", systemPackage, httpClient, nioCore, nioPosix, nioHTTP1, nioHTTP2, nioSSL, yams, log,
@@ -132,6 +133,7 @@ let roomTests: [Target] = [
   tests("ServiceProxyTests", [
     "ServiceProxy", "ServiceRules", "Netlink", "NFTables", "LinuxKernel", "KubernetesClient", "JSONCodec", systemPackage, nioCore, nioPosix, nioHTTP1, log,
   ]),
+  tests("ClusterDNSTests", ["ClusterDNS", "NFTables", "KubernetesClient", "JSONCodec", nioCore, nioPosix, log]),
   tests("HTTPServingTests", ["HTTPServing", nioCore, nioPosix, nioHTTP1, nioSSL]),
   tests("RemoteStreamsTests", ["RemoteStreams", "HTTPServing", "JSONCodec", "CZlib", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
   tests("ContainerImagesTests", [

@@ -164,8 +164,8 @@ enum Answer: Equatable, Sendable {
 
 extension Machine {
   /// Connects (or sends a datagram) and reads the answer. `port` of the client: 0 chooses one.
-  func call(_ address: String, _ port: UInt16, _ transport: Transport = .tcp, from clientPort: UInt16 = 0) throws -> Answer {
-    try thread.performBlocking {
+  func call(_ address: String, _ port: UInt16, _ transport: Transport = .tcp, from clientPort: UInt16 = 0) async throws -> Answer {
+    try await thread.perform {
       let isV6 = address.contains(":")
       let raw = socket(
         isV6 ? AF_INET6 : AF_INET, Int32(transport == .tcp ? SOCK_STREAM.rawValue : SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)

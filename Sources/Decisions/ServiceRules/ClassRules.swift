@@ -31,7 +31,7 @@ extension RuleLayout {
 
   /// Drops what comes from a source outside the ranges for the address.
   private var dropsStrangers: [Expression] {
-    loadFrontend + [
+    loadFrontend(to: 0) + [
       .payload(.network, offset: sourceOffset, length: UInt32(addressType.length), to: .word(addressWords + 2)),
       .lookup(set: SetName.sourceRanges.rawValue, key: .word(0), inverted: true), .verdict(.drop),
     ]
@@ -40,7 +40,7 @@ extension RuleLayout {
   private func picks(_ entrance: Entrance, _ ruleClass: RuleClass, isLocal: Bool, count: Int) -> [[Expression]] {
     let load = entrance == .address ? loadAddressTarget : loadNodePortTarget
     let first = isLocal ? Self.localPlace : 0
-    let placeWord = Register.word(addressWords + 2)
+    let placeWord = Register.word(classWord)  // behind the key; the class is known by now
     let one: [Expression] = [.immediate(nativeBytes(first), to: placeWord)]
     let any: [Expression] = count == 1 ? one : [.random(modulus: UInt32(count), offset: first, to: placeWord)]
     let sticky =
@@ -50,7 +50,7 @@ extension RuleLayout {
     return sticky + (count == 1 ? [one] : [any, one]).map { load + $0 + lookUpBackend(to: 0) + [translate(from: 0)] }
   }
 
-  private func lookUpBackend(to word: Int) -> [Expression] { [.map(SetName.endpoints.rawValue, key: .word(0), to: .word(word))] }
+  private func lookUpBackend(to word: Int) -> [Expression] { [.map(SetName.endpoints.rawValue, key: .word(Self.keyWord), to: .word(word))] }
 
   private func translate(from word: Int) -> Expression {
     .nat(.destination, family, address: .word(word), port: .word(word + addressWords), flags: [])
@@ -60,15 +60,15 @@ extension RuleLayout {
   private func stickyPicks(_ load: [Expression], _ place: [Expression], isLocal: Bool, milliseconds: UInt64) -> [[Expression]] {
     let map = (isLocal ? SetName.affinityLocal : .affinity).rawValue
     let live = (isLocal ? SetName.affinityLiveLocal : .affinityLive).rawValue
-    let client = addressWords + 2
+    let client = classWord
     let backend = client + addressWords
     let loadClient = Expression.payload(.network, offset: sourceOffset, length: UInt32(addressType.length), to: .word(client))
-    let remember = Expression.updateMap(map, key: .word(0), data: .word(backend), timeout: milliseconds)
+    let remember = Expression.updateMap(map, key: .word(Self.keyWord), data: .word(backend), timeout: milliseconds)
     let key = load + [loadClient]
     return [
-      key + [.map(map, key: .word(0), to: .word(backend)), remember],
-      key + [.map(map, key: .word(0), to: .word(client)), .lookup(set: live, key: .word(0), inverted: false), translate(from: client)],
-      key + [.removeKey(map, key: .word(0))],
+      key + [.map(map, key: .word(Self.keyWord), to: .word(backend)), remember],
+      key + [.map(map, key: .word(Self.keyWord), to: .word(client)), .lookup(set: live, key: .word(Self.keyWord), inverted: false), translate(from: client)],
+      key + [.removeKey(map, key: .word(Self.keyWord), data: .word(Self.keyWord))],
       load + place + lookUpBackend(to: backend) + [loadClient, remember, translate(from: backend)],
     ]
   }

@@ -2,8 +2,8 @@ import NFTables
 
 /// What is the same for all services of one family: the sets and chains, and the names of both.
 ///
-///     map  service-ips         address . protocol . port -> key . class       cluster, external and balancer addresses
-///     map  service-nodeports   protocol . port -> key . class
+///     map  service-ips         address . protocol . port -> 0 . key . class   cluster, external and balancer addresses
+///     map  service-nodeports   protocol . port -> 0 . key . class
 ///     map  endpoints           key . place -> address . port                  places count from 0, local ones from 65536
 ///     vmap address-classes     class -> goto a chain that chooses             } as many as kinds of services
 ///     vmap nodeport-classes    class -> goto a chain that chooses             }
@@ -33,6 +33,15 @@ package struct RuleLayout: Hashable, Sendable {
   var sourceOffset: UInt32 { family == .ipv6 ? 8 : 12 }
   var destinationOffset: UInt32 { family == .ipv6 ? 24 : 16 }
   private var frontendType: [DataType] { [addressType, .protocolNumber, .port] }
+  /// Two words. `nft` has no name for such a type, and a concatenation has room for five names.
+  private static let classType = DataType(number: DataType.mark.number, length: 8)
+
+  /// Where the parts of a service's value stand in registers once it was looked up. The first word is empty: `nft list` (1.0.6) ends
+  /// with a failed assertion where a look-up's key begins at the word in which another look-up's value begins.
+  static let keyWord = 1
+  var classWord: Int { Self.keyWord + addressWords + 2 }
+  /// A packet's destination is loaded here, clear of that value.
+  static let frontendWord = 10
 
   /// Clients that services with affinity remember; more get any backend.
   static let clientsMax: UInt32 = 262_144
@@ -60,7 +69,7 @@ package struct RuleLayout: Hashable, Sendable {
 
   func set(_ name: SetName) -> NamedSet {
     let backend = [addressType, DataType.port]
-    let target = NamedSet.Value.data(frontendType + [.mark, .mark])
+    let target = NamedSet.Value.data([.mark] + frontendType + [Self.classType])
     switch name {
     case .addresses: return NamedSet(name.rawValue, key: frontendType, value: target)
     case .nodePorts: return NamedSet(name.rawValue, key: [.protocolNumber, .port], value: target)

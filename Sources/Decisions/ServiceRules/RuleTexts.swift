@@ -3,7 +3,6 @@ import NFTables
 /// The rules of the chains that every packet of a new connection meets.
 extension RuleLayout {
   var serviceRules: [Rule] {
-    let classWord = addressWords + 2
     var rules = [
       Rule(Self.prerouting, [.verdict(.jump(Self.services))]),
       Rule(Self.output, [.verdict(.jump(Self.services))]),
@@ -77,7 +76,7 @@ extension RuleLayout {
   }
 
   private func hasMasquerade(_ kind: RuleClass.Masquerade) -> [Expression] {
-    let word = Register.word(addressWords + 2)
+    let word = Register.word(classWord)
     return [
       .bitwise(from: word, to: word, mask: nativeBytes(kind.rawValue), xor: nativeBytes(0)), .compare(word, .notEqual, nativeBytes(0)),
     ]
@@ -94,39 +93,45 @@ extension RuleLayout {
     [.fib(.addressType, of: .source, to: .word(0)), .compare(.word(0), .equal, nativeBytes(Self.localRoute))]
   }
 
-  /// The packet's destination to the words from 0.
-  var loadFrontend: [Expression] {
-    loadDestination + [
-      .meta(.transportProtocol, to: .word(addressWords)), .payload(.transport, offset: 2, length: 2, to: .word(addressWords + 1)),
+  /// The packet's destination, protocol and port to the words from `word`.
+  func loadFrontend(to word: Int) -> [Expression] {
+    [
+      .payload(.network, offset: destinationOffset, length: UInt32(addressType.length), to: .word(word)),
+      .meta(.transportProtocol, to: .word(word + addressWords)),
+      .payload(.transport, offset: 2, length: 2, to: .word(word + addressWords + 1)),
     ]
   }
 
   /// Key and class of the service to the words from 0; ends the rule where there is none.
-  var loadAddressTarget: [Expression] { loadFrontend + [.map(SetName.addresses.rawValue, key: .word(0), to: .word(0))] }
+  var loadAddressTarget: [Expression] { loadFrontend(to: Self.frontendWord) + [.map(SetName.addresses.rawValue, key: .word(Self.frontendWord), to: .word(0))] }
 
   var loadNodePortTarget: [Expression] {
     [
-      .meta(.transportProtocol, to: .word(0)), .payload(.transport, offset: 2, length: 2, to: .word(1)),
-      .map(SetName.nodePorts.rawValue, key: .word(0), to: .word(0)),
+      .meta(.transportProtocol, to: .word(Self.frontendWord)),
+      .payload(.transport, offset: 2, length: 2, to: .word(Self.frontendWord + 1)),
+      .map(SetName.nodePorts.rawValue, key: .word(Self.frontendWord), to: .word(0)),
     ]
   }
 
-  private var originalDestination: Expression {
-    .conntrackOriginal(family == .ipv6 ? .destinationIPv6 : .destinationIPv4, to: .word(0))
+  private func originalDestination(to word: Int) -> Expression {
+    .conntrackOriginal(family == .ipv6 ? .destinationIPv6 : .destinationIPv4, to: .word(word))
   }
 
   private var loadOriginalAddressTarget: [Expression] {
-    [
-      originalDestination, .meta(.transportProtocol, to: .word(addressWords)),
-      .conntrackOriginal(.destinationPort, to: .word(addressWords + 1)), .map(SetName.addresses.rawValue, key: .word(0), to: .word(0)),
+    let word = Self.frontendWord
+    return [
+      originalDestination(to: word), .meta(.transportProtocol, to: .word(word + addressWords)),
+      .conntrackOriginal(.destinationPort, to: .word(word + addressWords + 1)),
+      .map(SetName.addresses.rawValue, key: .word(word), to: .word(0)),
     ]
   }
 
   private var loadOriginalNodePortTarget: [Expression] {
-    [
-      originalDestination, .lookup(set: SetName.nodePortAddresses.rawValue, key: .word(0), inverted: false),
-      .meta(.transportProtocol, to: .word(0)), .conntrackOriginal(.destinationPort, to: .word(1)),
-      .map(SetName.nodePorts.rawValue, key: .word(0), to: .word(0)),
+    let word = Self.frontendWord
+    return [
+      originalDestination(to: word), .lookup(set: SetName.nodePortAddresses.rawValue, key: .word(word), inverted: false),
+      .meta(.transportProtocol, to: .word(word)), .conntrackOriginal(.destinationPort, to: .word(word + 1)),
+      .map(SetName.nodePorts.rawValue, key: .word(word), to: .word(0)),
     ]
   }
 

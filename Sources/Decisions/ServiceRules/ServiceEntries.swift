@@ -69,7 +69,7 @@ struct ServiceEntries {
     add(external, port, key, outside, to: &entries)
     if !external.isEmpty { used.insert(outside) }
     if port.nodePort != 0 {
-      entries.append(RuleEntry(.nodePorts, Element.concatenate([port.transport.rawValue], networkBytes(port.nodePort)), key + outside.bytes))
+      entries.append(RuleEntry(.nodePorts, Element.concatenate([port.transport.rawValue], networkBytes(port.nodePort)), Self.value(key, outside)))
       entries.append(RuleEntry(.nodePortClasses, outside.bytes))
       used.insert(outside)
     }
@@ -85,6 +85,8 @@ struct ServiceEntries {
     for backend in backends.here { entries.append(RuleEntry(.hairpin, backend.address.bytes + backend.address.bytes)) }
   }
 
+  private static func value(_ key: [UInt8], _ ruleClass: RuleClass) -> [UInt8] { [0, 0, 0, 0] + key + ruleClass.bytes }
+
   private func frontend(_ address: IPAddress, _ port: ServiceFacts.Port) -> [UInt8] {
     address.bytes + [port.transport.rawValue, 0, 0, 0, UInt8(port.port >> 8), UInt8(port.port & 0xff), 0, 0]
   }
@@ -92,7 +94,7 @@ struct ServiceEntries {
   private func add(
     _ addresses: [IPAddress], _ port: ServiceFacts.Port, _ key: [UInt8], _ ruleClass: RuleClass, to entries: inout [RuleEntry]
   ) {
-    for address in addresses { entries.append(RuleEntry(.addresses, frontend(address, port), key + ruleClass.bytes)) }
+    for address in addresses { entries.append(RuleEntry(.addresses, frontend(address, port), Self.value(key, ruleClass))) }
     if !addresses.isEmpty { entries.append(RuleEntry(.addressClasses, ruleClass.bytes)) }
   }
 

@@ -38,8 +38,9 @@ package enum Expression: Hashable, Sendable {
   case update(set: String, key: Register, timeout: UInt64?)
   /// The same with a dynamic map. An element that is there keeps its value and only lives longer.
   case updateMap(String, key: Register, data: Register, timeout: UInt64?)
-  /// Takes the key out of a dynamic set or map; the rule goes on whether it was there or not.
-  case removeKey(String, key: Register)
+  /// Takes the key out of a dynamic set or map; the rule goes on whether it was there or not. For a map the kernel wants a register
+  /// with a value (of any content) all the same.
+  case removeKey(String, key: Register, data: Register?)
   case masquerade(NATFlags)
   case nat(NATKind, Family, address: Register?, port: Register?, flags: NATFlags)
   /// A number from offset to offset + modulus - 1.

@@ -112,8 +112,9 @@ extension Expression {
       data.attribute(3, big: UInt32(1))
       if let timeout { data.attribute(6, big: timeout) }
       data.attribute(1, string: map)
-    case .removeKey(let set, let key):
+    case .removeKey(let set, let key, let value):
       data.attribute(4, big: key.number)
+      if let value { data.attribute(5, big: value.number) }
       data.attribute(3, big: UInt32(2))  // NFT_DYNSET_OP_DELETE
       data.attribute(1, string: set)
     default: break

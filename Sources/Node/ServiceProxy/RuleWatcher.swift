@@ -30,7 +30,7 @@ final class RuleWatcher: Sendable {
 
   deinit { stop() }
 
-  func stop() { _ = write(wakeUp.rawValue, [UInt8(1)], 1) }
+  func stop() { _ = send(wakeUp.rawValue, [UInt8(1)], 1, Int32(MSG_NOSIGNAL)) }
 
   private static func watch(_ socket: NetlinkSocket, signals: SharedDescriptor, tables: Set<Table>, own: UInt32, changed: () -> Void) {
     while true {
