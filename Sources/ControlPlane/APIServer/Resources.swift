@@ -19,6 +19,7 @@ final class Resources: Sendable {
   let plugins: AdmissionChain
   let quotas = Quotas()
   let webhooks: WebhookAdmission
+  let policies: PolicyAdmission
   /// Where cluster addresses of Services come from.
   let serviceRange: IPv4Range?
   let access: AccessControl
@@ -32,10 +33,15 @@ final class Resources: Sendable {
     func configurations(_ plural: String) -> LiveCollection {
       LiveCollection(store: store, prefix: "/registry/admissionregistration.k8s.io/\(plural)/", log: log)
     }
+    access = AccessControl(index: AccessIndex(store: store, decoded: decoded, log: log))
+    let asking = PolicyQuestions(access: access)
+    policies = PolicyAdmission(
+      validating: configurations("validatingadmissionpolicies"), validatingBindings: configurations("validatingadmissionpolicybindings"),
+      mutating: configurations("mutatingadmissionpolicies"), mutatingBindings: configurations("mutatingadmissionpolicybindings"),
+      asking: asking)
     webhooks = WebhookAdmission(
       mutating: configurations("mutatingwebhookconfigurations"), validating: configurations("validatingwebhookconfigurations"),
-      caller: WebhookCaller(backends: backends), conditions: NoConditions())
-    access = AccessControl(index: AccessIndex(store: store, decoded: decoded, log: log))
+      caller: WebhookCaller(backends: backends), conditions: HookConditions(asking: asking))
   }
 
   var registry: SchemaRegistry { catalog.registry }

@@ -1,4 +1,5 @@
 import APIMachinery
+import AdmissionPolicies
 import JSONCodec
 import KubernetesAPI
 import RevisionStore
@@ -173,7 +174,8 @@ extension Resources {
 
   /// Throws the 422 that names everything wrong with an object.
   private func check(_ object: JSON, old: JSON?, _ resource: ResourceInfo, subresource: String?) throws {
-    let errors = validate(object, old: old, resource: resource, subresource: subresource)
+    var errors = validate(object, old: old, resource: resource, subresource: subresource)
+    if errors.isEmpty, subresource == nil { errors = expressionProblems(object, old: old, resource: resource, timeZoneFile: TimeZones.file) }
     guard !errors.isEmpty else { return }
     let status = invalidStatus(errors, resource: resource, name: object["metadata"]["name"].string ?? "")
     throw APIFailure(422, "Invalid", status["message"].string ?? "", details: status["details"])

@@ -30,6 +30,12 @@ enum Role {
     }
   }
 
+  /// One line on standard output, at once: also where that is a file.
+  static func say(_ message: String) {
+    var line = "\(message)\n"
+    line.withUTF8 { _ = write(1, $0.baseAddress, $0.count) }
+  }
+
   private static func complain(_ message: String) {
     var line = "swiftlet: \(message)\n"
     line.withUTF8 { _ = write(2, $0.baseAddress, $0.count) }

@@ -85,7 +85,7 @@ func unenforcedLimits(of pod: Pod, missing: [String]) -> [String] {
   for (container, _) in pod.containersWithRoles {
     for controller in missing where controller != "pids" {
       guard let limit = container.limit(controller) else { continue }
-      result.append("\(container.name) \(controller) \(limit)")
+      result.append("\(container.name) \(controller) \(limit.text)")
     }
   }
   return result
