@@ -17,6 +17,7 @@ struct ControlPlaneRole {
   private let store: SQLiteRevisionStore
   private let log: Logger
   let port: Int
+  private let clusterServices: @Sendable (KubernetesClient) -> ClusterServices
   /// How the API server is reached, such as `https://10.0.0.1:6443`.
   let url: String
 
@@ -64,6 +65,10 @@ struct ControlPlaneRole {
       try? await store.close()
       throw Preflight.cannotListen("the API server", options.listen.host, options.listen.port, error, "--listen")
     }
+    let dnsAddress = NodeServices.dnsAddress(serviceCIDR: node.serviceCIDR)
+    clusterServices = { [port] in
+      ClusterServices(client: $0, server: (advertised, port), dnsAddress: dnsAddress, log: log)
+    }
     let host = advertised.contains(":") ? "[\(advertised)]" : advertised
     url = "https://\(host):\(port)"
     try identity.writeKubeconfig(options.kubeconfig, server: url)
@@ -99,6 +104,10 @@ struct ControlPlaneRole {
         } catch {
           return Task.isCancelled ? nil : error
         }
+        return nil
+      }
+      group.addTask {
+        await clusterServices(client).ensure()
         return nil
       }
       group.addTask {

@@ -34,6 +34,8 @@ struct Down: AsyncParsableCommand {
       let count = try await stopPods(places)
       try removeMounts()
       try removeNetwork(places)
+      try await NodeServices.remove(
+        interfacePrefix: places.interfacePrefix, serviceCIDR: record.values["service-cidr"] ?? node.serviceCIDR, options: node)
       try removeCgroups(places)
       Leftovers.remove(Leftovers.run, in: places.run)
       record.forgetPlaces()

@@ -20,6 +20,8 @@ struct NodeRole {
   let paths: PathOptions
   let options: NodeOptions
   let client: KubernetesClient
+  /// As whom services are followed; the node itself may not read endpoint slices.
+  let servicesClient: KubernetesClient
   /// The certificate of the node's endpoint, and who vouches for its callers (PEM).
   let serving: Credential
   let callerAuthority: String
@@ -70,8 +72,10 @@ struct NodeRole {
       environments: environments, group: group, log: log)
     let servers = try await startServers(kubelet, images)
     onReady()
+    let services = NodeServices(
+      nodeName: nodeName, nodeAddress: nodeAddress, options: options, client: servicesClient, group: group, log: log)
     do {
-      try await kubelet.run()
+      try await Role.together([{ try await kubelet.run() }, { try await services.run() }])
     } catch is CancellationError {
     }
     await Task {
@@ -84,7 +88,8 @@ struct NodeRole {
     KubeletConfiguration(
       nodeName: nodeName, addresses: [nodeAddress], version: APIServer.version["gitVersion"].string ?? "", dataDirectory: paths.data,
       logDirectory: FilePath(paths.logDirectory), staticPodDirectory: options.staticPodDirectory.map { FilePath($0) },
-      port: options.kubeletPort, clusterDNS: options.clusterDNS.map { [$0] } ?? [], clusterDomain: options.clusterDomain,
+      port: options.kubeletPort,
+      clusterDNS: [options.clusterDNS ?? NodeServices.dnsAddress(serviceCIDR: options.serviceCIDR)].compactMap { $0 }, clusterDomain: options.clusterDomain,
       maxPods: options.maxPods, podPidsLimit: options.podPidsLimit, missingControllers: missing)
   }
 

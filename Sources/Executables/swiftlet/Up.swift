@@ -29,8 +29,9 @@ struct Up: AsyncParsableCommand {
       try record.note("server", plane.url)
       let name = node.nodeName ?? Machine.hostname
       let client = KubernetesClient(transport: plane.server.transport(user: "system:node:\(name)", groups: ["system:nodes"]))
+      let services = KubernetesClient(transport: plane.server.transport(user: "system:kube-proxy", groups: ["system:authenticated"]))
       let role = NodeRole(
-        paths: paths, options: node, client: client, serving: try plane.identity.node(name, address: address),
+        paths: paths, options: node, client: client, servicesClient: services, serving: try plane.identity.node(name, address: address),
         callerAuthority: plane.identity.authority.certificatePEM, group: group, log: log)
       let kubeconfig = options.kubeconfig
       try await Role.running([
@@ -63,6 +64,16 @@ struct Agent: AsyncParsableCommand {
     help: "PEM of who vouches for callers of the node's endpoint; by default the kubeconfig's authority.")
   var clientCAFile: String?
 
+  @Option(
+    name: .customLong("services-kubeconfig"),
+    help: "As whom to follow services and endpoint slices (user system:kube-proxy); by default as the node, which some clusters forbid.")
+  var servicesKubeconfig: String?
+
+  private func servicesTransport(_ config: Kubeconfig, _ group: MultiThreadedEventLoopGroup) throws -> HTTPTransport {
+    let config = try servicesKubeconfig.map { try Kubeconfig(file: $0) } ?? config
+    return try HTTPTransport(config, userAgent: "swiftlet-services/\(APIServer.version["gitVersion"].string ?? "")", group: group)
+  }
+
   func run() async throws {
     try logging.bootstrap()
     try await Role.exitingCleanly {
@@ -88,7 +99,8 @@ struct Agent: AsyncParsableCommand {
       let serving = try certificate?.serving ?? ownCertificate(name, address)
       let callers = try clientCAFile.map { try TextFile.read($0) } ?? String(decoding: config.certificateAuthority ?? [], as: UTF8.self)
       let role = NodeRole(
-        paths: paths, options: node, client: KubernetesClient(transport: transport), serving: serving,
+        paths: paths, options: node, client: KubernetesClient(transport: transport),
+        servicesClient: KubernetesClient(transport: try servicesTransport(config, group)), serving: serving,
         callerAuthority: callers, group: group, log: log)
       try await Role.running([{ try await role.run { log.info("node \(name) is up, joined to \(config.server)") } }])
       await transport.shutdown()
