@@ -43,7 +43,7 @@ func slice(_ index: Int, shift: Int = 0) -> JSON {
 
 func residentMegabytes() -> Double {
   var usage = rusage()
-  getrusage(RUSAGE_SELF, &usage)
+  getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
   return Double(usage.ru_maxrss) / 1024
 }
 

@@ -36,7 +36,7 @@ package struct RuleClass: Hashable, Sendable {
   ) {
     self.masquerade = masquerade
     self.isFirewalled = isFirewalled
-    self.isLocal = isLocal
+    self.isLocal = isLocal && count > 0  // of none it does not matter which; equal behaviour must have one name
     self.hasShortcut = hasShortcut && clusterCount > 0
     self.count = min(count, Self.backendsMax)
     self.clusterCount = self.hasShortcut ? min(clusterCount, Self.backendsMax) : count == 0 ? min(clusterCount, 1) : 0
