@@ -73,9 +73,10 @@ import Testing
         try await cluster.patch(.statefulSet, "db", ["spec": ["template": container("nginx:2")]])
         try await cluster.eventually("updated") {
           let status = try await cluster.get(.statefulSet, "db")["status"]
-          return status["updatedReplicas"].int == 2 && status["readyReplicas"].int == 2 && status["currentRevision"] == status["updateRevision"]
+          return status["observedGeneration"].int == 2 && status["updatedReplicas"].int == 2 && status["readyReplicas"].int == 2 && status["currentRevision"] == status["updateRevision"]
         }
-        #expect(try await cluster.all(.controllerRevision).count == 2)
+        let revisions = try await cluster.all(.controllerRevision)
+        #expect(revisions.count == 2, "\(revisions.map { $0.text() })")
       }
     }
   }
