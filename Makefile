@@ -5,6 +5,6 @@ up:     ; sudo scripts/up
 down:   ; sudo scripts/down
 test:   ; sudo scripts/test
 check:  ; scripts/check
-bench:  ; sudo Benchmarks/run
+bench:  ; scripts/build --bench && sudo Benchmarks/run
 map:    ; scripts/map
 vm:     ; sudo scripts/vm run -t 1200 -m 2048 Tests/InVM/run

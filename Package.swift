@@ -59,9 +59,11 @@ let decisions: [Target] = [
   room("Decisions", "PodLifecycle", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Scheduling", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Reconcilers", ["KubernetesAPI", "JSONCodec"]),
+  room("Decisions", "ServiceRules", ["NFTables", "KubernetesAPI", "JSONCodec"]),
   room("Decisions", "APIMachinery", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Admission", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Authorization", ["KubernetesAPI", "JSONCodec"]),
+  room("Decisions", "AdmissionPolicies", ["CEL", "APIMachinery", "KubernetesAPI", "JSONCodec"]),
 ]
 
 let kernel: [Target] = [
@@ -82,6 +84,11 @@ let node: [Target] = [
   room("Node", "ContainerImages", ["OCISpec", "JSONCodec", "LinuxKernel", "CLinux", "CArchive", systemPackage, httpClient, crypto, nioCore, nioPosix, nioHTTP1, nioSSL, log]),
   room("Node", "ContainerRuntime", ["LinuxKernel", "CgroupV2", "OverlayMounts", "CLinux", "CSeccomp", "JSONCodec", systemPackage, log]),
   room("Node", "PodNetwork", ["LinuxKernel", "Netlink", "NFTables", "JSONCodec", systemPackage, log]),
+  room("Node", "ServiceProxy", [
+    "ServiceRules", "NFTables", "Netlink", "LinuxKernel", "KubernetesClient", "KubernetesAPI", "JSONCodec", "HTTPServing", systemPackage, nioCore, nioPosix,
+    nioHTTP1, log,
+  ]),
+  room("Node", "ClusterDNS", ["NFTables", "Netlink", "LinuxKernel", "KubernetesClient", "KubernetesAPI", "JSONCodec", systemPackage, nioCore, nioPosix, log]),
   room("Node", "Kubelet", [
     "KubernetesAPI", "JSONCodec", "PodLifecycle", "KubernetesClient", "ContainerRuntime", "ContainerImages", "PodNetwork",
     "HTTPServing", "RemoteStreams", "LinuxKernel", "CLinux", "CgroupV2", "OverlayMounts", "OCISpec", systemPackage, httpClient, nioCore, nioPosix, nioHTTP1, nioHTTP2, nioSSL, yams, log,
@@ -90,7 +97,8 @@ let node: [Target] = [
 
 let controlPlane: [Target] = [
   room("ControlPlane", "APIServer", [
-    "KubernetesAPI", "JSONCodec", "APIMachinery", "Admission", "Authorization", "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams", "CZlib",
+    "KubernetesAPI", "JSONCodec", "APIMachinery", "Admission", "AdmissionPolicies", "CEL", "Authorization", "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams",
+    "CZlib",
     nioCore, nioPosix, nioHTTP1, nioSSL, nioHTTP2, httpClient, x509, crypto, cryptoExtras, yams, log, systemPackage,
   ]),
   room("ControlPlane", "Scheduler", ["KubernetesAPI", "JSONCodec", "Scheduling", "KubernetesClient", log]),
@@ -101,7 +109,7 @@ let executables: [Target] = [
   .executableTarget(
     name: "swiftlet",
     dependencies: [
-      "APIServer", "Scheduler", "ControllerManager", "Kubelet", "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
+      "APIServer", "Scheduler", "ControllerManager", "ServiceProxy", "ClusterDNS", "Kubelet", "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
       "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "HTTPServing", "JSONCodec", "KubernetesAPI", "CLinux",
       systemPackage, arguments, log, nioCore, nioPosix, nioHTTP1, httpClient, x509, crypto,
     ],
@@ -121,6 +129,7 @@ let roomTests: [Target] = [
   tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"]),
   tests("AdmissionTests", ["Admission", "KubernetesAPI", "JSONCodec", yams]),
   tests("AuthorizationTests", ["Authorization", "KubernetesAPI", "JSONCodec"]),
+  tests("AdmissionPoliciesTests", ["AdmissionPolicies", "APIMachinery", "CEL", "KubernetesAPI", "JSONCodec"]),
   tests("APIServerTests", [
     "APIServer", "APIMachinery", "Authorization", "HTTPServing", "KubernetesAPI", "KubernetesClient", "JSONCodec", "RevisionStore", systemPackage, httpClient,
     nioCore, nioPosix, nioHTTP1, x509, crypto, cryptoExtras, log,
@@ -129,6 +138,11 @@ let roomTests: [Target] = [
   tests("NFTablesTests", ["NFTables"]),
   tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),
   tests("PodNetworkTests", ["PodNetwork", "Netlink", "NFTables", "LinuxKernel", systemPackage]),
+  tests("ServiceRulesTests", ["ServiceRules", "NFTables", "JSONCodec"]),
+  tests("ServiceProxyTests", [
+    "ServiceProxy", "ServiceRules", "Netlink", "NFTables", "LinuxKernel", "KubernetesClient", "JSONCodec", systemPackage, nioCore, nioPosix, nioHTTP1, log,
+  ]),
+  tests("ClusterDNSTests", ["ClusterDNS", "NFTables", "KubernetesClient", "JSONCodec", nioCore, nioPosix, log]),
   tests("HTTPServingTests", ["HTTPServing", nioCore, nioPosix, nioHTTP1, nioSSL]),
   tests("RemoteStreamsTests", ["RemoteStreams", "HTTPServing", "JSONCodec", "CZlib", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
   tests("ContainerImagesTests", [

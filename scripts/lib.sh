@@ -74,7 +74,7 @@ install_swift() {
   PATH=${HOME:-/root}/.local/share/swiftly/bin:$PATH
 }
 
-# Builds both programs into .build/release.
+# build_release [PRODUCT...]: builds both programs, and what else is named, into .build/release.
 build_release() {
   need_build_packages
   need_swift
@@ -82,16 +82,20 @@ build_release() {
   mkdir -p .build
   scripts/build-supervisor .build/swiftlet-pod.new
   step "Building swiftlet (Swift, release; the first time takes about ten minutes on two cores)"
-  swift build -c release --product swiftlet -Xswiftc -gnone --static-swift-stdlib 2>&1 | build_progress
+  local product
+  for product in swiftlet "$@"; do
+    swift build -c release --product "$product" -Xswiftc -gnone --static-swift-stdlib 2>&1 | build_progress
+  done
   mv .build/swiftlet-pod.new .build/release/swiftlet-pod
   note ".build/release/swiftlet and .build/release/swiftlet-pod are ready"
 }
 
-# Shows one line of progress on a terminal, and everything that is no progress.
+# Shows one line of progress on a terminal, now and then a line elsewhere, and everything that is no progress.
 build_progress() {
+  local progress='^\\[[0-9]+\\/[0-9]+\\]|^(Fetch|Comput|Creating working copy|Working copy|Updat|Building for|Build complete)'
   if [ -t 1 ]; then
-    awk '/^\[[0-9]+\/[0-9]+\]/ { printf "\r    %-100.100s", $0; fflush(); next } /^warning: .swift-|unhandled; explicitly|checkouts/ { next } { printf "\n%s", $0 } END { print "" }'
+    awk -v progress="$progress" '$0 ~ progress { printf "\r    %-100.100s", $0; fflush(); next } /^warning: .swift-|unhandled; explicitly|checkouts/ { next } { printf "\n%s", $0 } END { print "" }'
   else
-    awk '/^\[[0-9]+\/[0-9]+\]/ { if (systime() - last >= 30) { print "    " $0; fflush(); last = systime() } next } /unhandled; explicitly|checkouts/ { next } { print "    " $0; fflush() }'
+    awk -v progress="$progress" '$0 ~ progress { if (systime() - last >= 30) { print "    " $0; fflush(); last = systime() } next } /unhandled; explicitly|checkouts/ { next } { print "    " $0; fflush() }'
   fi
 }

@@ -187,19 +187,23 @@ static void mask_paths(struct init *init, int sys) {
   const struct pod_plan *p = init->plan.header;
   const uint32_t *masked = plan_array(&init->plan, p->masked);
   struct stat status;
+  int empty_placed = 0;  // the first directory gets the empty one itself: Linux before 6.15 clones only what is attached
   for (uint32_t i = 0; i < p->masked.count; i++) {
     const char *path = plan_string(&init->plan, masked[i]);
     int target = open_in(init, sys, path);
     if (target == -ENOENT || target == -ENOTDIR) continue;
     if (target < 0) init_fail(init, POD_STAGE_MASK, -target, path);
     if (fstat(target, &status) < 0) init_fail(init, POD_STAGE_MASK, errno, path);
-    int cover = S_ISDIR(status.st_mode) ? sys_open_tree(init->empty, "") : sys_open_tree(init->null, "");
-    if (cover >= 0 && S_ISDIR(status.st_mode)) {
-      int r = sys_mount_setattr(cover, MOUNT_ATTR_RDONLY | LOCKED, 0);
+    if (S_ISDIR(status.st_mode) && !empty_placed) {
+      int r = sys_mount_setattr(init->empty, MOUNT_ATTR_RDONLY | LOCKED, 0);
       if (r < 0) init_fail(init, POD_STAGE_MASK, -r, path);
+      attach(init, POD_STAGE_MASK, init->empty, target, path);
+      empty_placed = 1;
+    } else {
+      int cover = sys_open_tree(S_ISDIR(status.st_mode) ? init->empty : init->null, "");
+      attach(init, POD_STAGE_MASK, cover, target, path);
+      close(cover);
     }
-    attach(init, POD_STAGE_MASK, cover, target, path);
-    close(cover);
     close(target);
   }
   const uint32_t *readonly = plan_array(&init->plan, p->readonly);

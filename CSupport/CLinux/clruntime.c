@@ -7,6 +7,8 @@
 #include <linux/bpf.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -168,6 +170,27 @@ int cl_make_directories(const char *path, mode_t mode) {
     *p = '/';
   }
   return mkdir(copy, mode) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+struct overlay_create { int context; const char *lowerdir; int result; };
+
+static void *overlay_create(void *argument) {
+  struct overlay_create *c = argument;
+  c->result = (int)RESULT(unshare(CLONE_FS));
+  if (c->result >= 0) c->result = (int)RESULT(chdir("/proc/self/fd"));
+  // Names are looked up here from Linux 6.5 on, before at the creation.
+  if (c->result >= 0) c->result = cl_fsconfig(c->context, CL_FSCONFIG_SET_STRING, "lowerdir", c->lowerdir, 0);
+  if (c->result >= 0) c->result = cl_fsconfig(c->context, CL_FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+  return NULL;
+}
+
+int cl_overlay_create(int context, const char *lowerdir) {
+  struct overlay_create c = {.context = context, .lowerdir = lowerdir};
+  pthread_t thread;
+  int error = pthread_create(&thread, NULL, overlay_create, &c);
+  if (error) return -error;
+  pthread_join(thread, NULL);
+  return c.result;
 }
 
 static struct bpf_insn insn(uint8_t code, uint8_t dst, uint8_t src, int16_t off, int32_t imm) {

@@ -40,7 +40,7 @@ void container_free(struct container *c) {
   free(c);
 }
 
-// How many times memory.events says the kernel killed for memory in this cgroup.
+// Whether memory.events says that the kernel killed for memory in this cgroup.
 static bool was_oom_killed(const struct container *c) {
   if (c->cgroup < 0) return false;
   int file = openat(c->cgroup, "memory.events", O_RDONLY | O_CLOEXEC);
@@ -183,7 +183,7 @@ void container_reaped(struct container *c, int status) {
   }
   if (c->failed) { container_free(c); return; }
   decode_status(c, status);
-  c->oom_killed = was_oom_killed(c);
+  c->oom_killed = c->exit_code != 0 && was_oom_killed(c);  // one that lost a child and ended well was not killed
   if (!(c->flags & POD_OWN_PID_NAMESPACE)) kill_cgroup(c);
   source_close(&c->input);
   stream_drain(&c->output);

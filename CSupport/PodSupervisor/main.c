@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include "supervisor.h"
 
-struct supervisor pod = {.epoll = -1, .pause_pidfd = -1, .own_pidfd = -1, .state_file = -1};
+struct supervisor pod = {.epoll = -1, .pause_pidfd = -1, .own_pidfd = -1, .state_file = -1, .score_file = -1};
 
 int64_t clock_ns(void) {
   struct timespec t;
@@ -134,11 +134,24 @@ static _Noreturn void pause_main(void) {
   }
 }
 
+// The pod's memory limit counts us too: where the pod as a whole is full, a container has to go, not the one who tells of it.
+// Only now: a limit that leaves no room even for us has to end here instead of in a page fault that nothing can serve.
+static void protect(int score) {
+  if (score < 0) return;
+  pod.score_file = fcntl(score, F_DUPFD_CLOEXEC, POD_FD_END);
+  close(score);
+  // Lowering the score takes CAP_SYS_RESOURCE: without it we are as mortal as everybody.
+  if (score_set(SCORE_PROTECTED)) return;
+  close(pod.score_file);
+  pod.score_file = -1;
+}
+
 static void setup(const struct plan *plan) {
   const struct pod_plan *p = plan->header;
   prctl(PR_SET_NAME, "swiftlet-pod");
   prctl(PR_SET_DUMPABLE, 0);
   if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) setup_failed(POD_STAGE_NAMESPACE, errno, "subreaper");
+  int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);  // the last look at the host's /proc
   int flags = (p->flags & POD_OWN_NETWORK ? CLONE_NEWNET : 0) | (p->flags & POD_OWN_IPC ? CLONE_NEWIPC : 0) |
               (p->flags & POD_OWN_UTS ? CLONE_NEWUTS : 0);
   if (flags && unshare(flags) < 0) setup_failed(POD_STAGE_NAMESPACE, errno, "unshare");
@@ -154,6 +167,7 @@ static void setup(const struct plan *plan) {
     if (pod.pause_pid < 0) setup_failed(POD_STAGE_CLONE, -pod.pause_pid, "pause");
     if (setns(pod.pause_pidfd, CLONE_NEWPID) < 0) setup_failed(POD_STAGE_NAMESPACE, errno, "pod pid");
   }
+  protect(score);
 }
 
 static void reap(void) {

@@ -40,7 +40,10 @@ void plan_unmap(struct mapped_plan *mapped) {
   mapped->bytes = NULL;
 }
 
-// A process id, 0 in the child, or -errno.
+bool score_set(const char *score) { return pod.score_file >= 0 && pwrite(pod.score_file, score, strlen(score), 0) > 0; }
+
+// A process id, 0 in the child, or -errno. The child inherits a score that lets the kernel kill it: one that is spared and meets
+// its container's memory limit would spin in a page fault for ever.
 pid_t spawn(int cgroup, uint64_t flags, int *pidfd) {
   struct clone_args args = {
     .flags = flags | CLONE_PIDFD | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
@@ -48,7 +51,12 @@ pid_t spawn(int cgroup, uint64_t flags, int *pidfd) {
     .exit_signal = SIGCHLD,
     .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,
   };
+  score_set(SCORE_CHILD);
   long pid = syscall(SYS_clone3, &args, sizeof args);
+  int error = errno;
+  if (pid == 0) return 0;
+  score_set(SCORE_PROTECTED);
+  errno = error;
   return pid < 0 ? -errno : (pid_t)pid;
 }
 

@@ -108,6 +108,7 @@ struct supervisor {
   int pause_pidfd;   // shared PID namespace
   int own_pidfd;
   int state_file;
+  int score_file;          // our own oom_score_adj; -1 where we may not lower it
   uint64_t state_size;
   bool shutting_down;
   uint64_t shutdown_tag;
@@ -154,6 +155,11 @@ struct mapped_plan { struct plan plan; void *bytes; size_t size; };
 int plan_map(struct mapped_plan *mapped, const int *fds, uint32_t fds_count);
 void plan_unmap(struct mapped_plan *mapped);
 pid_t spawn(int cgroup, uint64_t flags, int *pidfd);
+
+// Our own oom_score_adj: never chosen, and what a child is born with until its plan's score is set.
+#define SCORE_PROTECTED "-1000"
+#define SCORE_CHILD "0"
+bool score_set(const char *score);
 int receive_sync(int fd, struct sync_message *message, int *passed);  // 1: message, 0: end, -1: not yet
 
 // output.c

@@ -48,6 +48,36 @@ import Testing
     }
   }
 
+  @Test func admissionPoliciesWriteBesideTheRequest() async throws {
+    try await withAudit(nil) { server, events in
+      let admin = try server.authority.client(user: "a", groups: ["system:masters"])
+      let path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+      let bindings = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+      let policy: JSON = [
+        "metadata": ["name": "p"],
+        "spec": [
+          "matchConstraints": [
+            "resourceRules": [["apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]]]
+          ],
+          "validations": [["expression": "false", "message": "noted"]],
+          "auditAnnotations": [["key": "who", "valueExpression": "'by ' + request.userInfo.username"]],
+        ],
+      ]
+      #expect(try await server.ask(.POST, path, policy, certificate: admin).code == 201)
+      let binding: JSON = ["metadata": ["name": "b"], "spec": ["policyName": "p", "validationActions": ["Audit"]]]
+      #expect(try await server.ask(.POST, bindings, binding, certificate: admin).code == 201)
+      try await eventually("an audited request") {
+        let made = try await server.ask(
+          .POST, "/api/v1/namespaces/default/configmaps", ["metadata": ["generateName": "c-"]], certificate: admin)
+        return try made.code == 201 && events().last?["annotations"]["p/who"].isNull == false
+      }
+      let last = try events().last?["annotations"] ?? .null
+      #expect(last["p/who"] == "by a")
+      let failure = try JSON.parse(last["validation.policy.admission.k8s.io/validation_failure"].string ?? "[]")
+      #expect(failure[0]["message"] == "noted" && failure[0]["policy"] == "p" && failure[0]["binding"] == "b")
+    }
+  }
+
   @Test func thePolicySaysHowMuch() async throws {
     let policy = """
       apiVersion: audit.k8s.io/v1

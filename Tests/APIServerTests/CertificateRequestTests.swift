@@ -31,7 +31,9 @@ private func request(_ name: String, _ organizations: [String] = ["system:nodes"
   return TokenBase64.encode(Array(try made.serializeAsPEM().pemString.utf8))
 }
 
-private func object(_ request: String, signer: String = kubelet, usages: JSON = ["digital signature", "client auth"], seconds: JSON = .null) -> JSON {
+private func object(
+  _ request: String, signer: String = kubelet, usages: JSON = ["digital signature", "client auth"], seconds: JSON = .null
+) -> JSON {
   [
     "metadata": ["generateName": "csr-"],
     "spec": ["request": .string(request), "signerName": .string(signer), "usages": usages, "expirationSeconds": seconds],
@@ -173,7 +175,8 @@ private func object(_ request: String, signer: String = kubelet, usages: JSON = 
   @Test(
     arguments: [
       ([], false, 0.0, 86_399.0, false), ([], false, 0.0, 86_401.0, true), (["Denied"], false, 5_000.0, 8_599.0, false),
-      (["Denied"], false, 5_000.0, 8_601.0, true), (["Approved"], true, 5_000.0, 8_601.0, true), (["Approved"], false, 5_000.0, 8_601.0, false),
+      (["Denied"], false, 5_000.0, 8_601.0, true), (["Approved"], true, 5_000.0, 8_601.0, true),
+      (["Approved"], false, 5_000.0, 8_601.0, false),
     ] as [([String], Bool, Double, Double, Bool)])
   func oldRequestsGo(_ types: [String], _ isSigned: Bool, _ decided: Double, _ now: Double, _ isOver: Bool) {
     let start = Timestamp(secondsSinceEpoch: 1_000_000)

@@ -59,7 +59,9 @@ private let whoAmI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
           "roleRef": ["apiGroup": .string(group), "kind": "ClusterRole", "name": "as-jane"],
         ])
       let user = try server.authority.client(user: "u", groups: [])
-      func code(_ headers: HTTPHeaders) async throws -> Int { try await server.ask(.POST, whoAmI, [:], certificate: user, headers: headers).code }
+      func code(_ headers: HTTPHeaders) async throws -> Int {
+        try await server.ask(.POST, whoAmI, [:], certificate: user, headers: headers).code
+      }
       #expect(try await code(["Impersonate-User": "jane"]) == 201)
       #expect(try await code(["Impersonate-User": "joe"]) == 403)
       // A name is not its groups: these would make an administrator.
@@ -97,7 +99,10 @@ private let whoAmI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
     var values = ["token-id": "abcdef", "token-secret": "0123456789abcdef", "usage-bootstrap-authentication": "true"]
     let token = try #require(BootstrapToken("abcdef.0123456789abcdef"))
     func secret() -> JSON {
-      ["type": "bootstrap.kubernetes.io/token", "metadata": ["name": "s"], "data": JSON(values.mapValues { TokenBase64.encode(Array($0.utf8)) })]
+      [
+        "type": "bootstrap.kubernetes.io/token", "metadata": ["name": "s"],
+        "data": JSON(values.mapValues { TokenBase64.encode(Array($0.utf8)) }),
+      ]
     }
     #expect(token.user(secret(), now: .now) != nil)
     values[key] = value
@@ -143,7 +148,9 @@ private let whoAmI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
     let old = try first.token(claims)
     let keyPath = directory.appending("service-account.key").string
     let keyText = String(decoding: try #require(FileManager.default.contents(atPath: keyPath)), as: UTF8.self)
-    try PrivateFile.write(Array((try P256.Signing.PrivateKey(pemRepresentation: keyText).publicKey.pemRepresentation).utf8), to: directory.appending("service-account.pub").string, mode: 0o600)
+    try PrivateFile.write(
+      Array((try P256.Signing.PrivateKey(pemRepresentation: keyText).publicKey.pemRepresentation).utf8),
+      to: directory.appending("service-account.pub").string, mode: 0o600)
     try PrivateFile.write(Array(try _RSA.Signing.PrivateKey(keySize: .bits2048).pemRepresentation.utf8), to: keyPath, mode: 0o600)
     let second = try ServiceAccountTokens(directory: directory)
     let token = try second.token(claims)

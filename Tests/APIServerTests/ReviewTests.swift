@@ -54,7 +54,8 @@ private let authentication = "/apis/authentication.k8s.io/v1/"
       let user = try server.authority.client(user: "u", groups: ["g"])
       func may(_ attributes: JSON) async throws -> Bool? {
         let body: JSON = ["spec": attributes]
-        return try await server.ask(.POST, authorization + "selfsubjectaccessreviews", body, certificate: user).body["status"]["allowed"].bool
+        return try await server.ask(.POST, authorization + "selfsubjectaccessreviews", body, certificate: user).body["status"]["allowed"]
+          .bool
       }
       #expect(try await may(["resourceAttributes": ["verb": "get", "resource": "pods", "name": "p", "namespace": "default"]]) == true)
       #expect(try await may(["resourceAttributes": ["verb": "get", "resource": "pods", "namespace": "default"]]) == false)

@@ -89,7 +89,9 @@ final class ServerUnderTest: Sendable {
     let bytes = body.map { ByteBuffer(bytes: $0.serialized()) } ?? ByteBuffer()
     let request = try #require(ServedRequest(method: method, uri: uri, headers: headers, body: bytes, peerCertificateDER: der))
     let response = await server.serve(request)
-    guard case .bytes(let buffer) = response.body else { return Answer(code: Int(response.status.code), body: .null, headers: response.headers) }
+    guard case .bytes(let buffer) = response.body else {
+      return Answer(code: Int(response.status.code), body: .null, headers: response.headers)
+    }
     let parsed = (try? JSON.parse(Array(buffer.readableBytesView))) ?? .string(String(buffer: buffer))
     return Answer(code: Int(response.status.code), body: parsed, headers: response.headers)
   }

@@ -43,7 +43,8 @@ import Testing
   @Test func whatIsAskedForIsTakenOnce() async throws {
     try await TestServer.with { test in
       let port: JSON = ["port": 80, "nodePort": 30080]
-      #expect(try await test.call("POST", services, service("a", ["type": "NodePort", "clusterIP": "10.96.0.9"], port: port)).status == 201)
+      #expect(
+        try await test.call("POST", services, service("a", ["type": "NodePort", "clusterIP": "10.96.0.9"], port: port)).status == 201)
       let address = try await test.call("POST", services, service("b", ["clusterIP": "10.96.0.9"]))
       #expect(address.status == 422 && address.body["message"].string?.contains("provided IP is already allocated") == true)
       let second = try await test.call("POST", services, service("b", ["type": "NodePort"], port: port))
@@ -57,7 +58,8 @@ import Testing
 
   @Test func typesChangeWithoutLeaks() async throws {
     try await TestServer.with { test in
-      #expect(try await test.call("POST", services, service("a", ["type": "NodePort"], port: ["port": 80, "nodePort": 30080])).status == 201)
+      #expect(
+        try await test.call("POST", services, service("a", ["type": "NodePort"], port: ["port": 80, "nodePort": 30080])).status == 201)
       func change(_ spec: JSON) async throws -> JSON {
         let answer = try await test.call("PATCH", services + "/a", contentType: "application/merge-patch+json", ["spec": spec])
         #expect(answer.status == 200, "\(answer.body["message"])")
@@ -65,7 +67,8 @@ import Testing
       }
       #expect(try await change(["type": "ClusterIP"])["spec"]["ports"][0]["nodePort"].isNull)
       // The port is free again.
-      #expect(try await test.call("POST", services, service("b", ["type": "NodePort"], port: ["port": 80, "nodePort": 30080])).status == 201)
+      #expect(
+        try await test.call("POST", services, service("b", ["type": "NodePort"], port: ["port": 80, "nodePort": 30080])).status == 201)
       let name = try await change(["type": "ExternalName", "externalName": "example.org"])
       #expect(name["spec"]["clusterIP"].isNull)
       #expect(try await taken(test).count == 2)

@@ -55,7 +55,8 @@ final class TestServer: Sendable {
 
   /// A request of an administrator, answered with the status and the body.
   func call(
-    _ method: String, _ path: String, query: [(name: String, value: String)] = [], contentType: String = "application/json", _ body: JSON? = nil
+    _ method: String, _ path: String, query: [(name: String, value: String)] = [], contentType: String = "application/json",
+    _ body: JSON? = nil
   ) async throws -> (status: Int, body: JSON) {
     let transport = LocalTransport(server: server, user: UserInfo(name: "admin", groups: ["system:masters", "system:authenticated"]))
     let answer = try await transport.send(APIRequest(method, path, query: query, contentType: contentType, body: body))

@@ -24,7 +24,8 @@ final class TestHook: Sendable {
     let tls = try ServerTLS(
       certificateChainPEM: Array(credential.certificatePEM.utf8), privateKeyPEM: Array(credential.keyPEM.utf8), clientAuthoritiesPEM: [])
     http = HTTPServer(
-      configuration: HTTPServerConfiguration(address: .tcp(host: "127.0.0.1", port: 0), tls: tls), group: MultiThreadedEventLoopGroup.singleton
+      configuration: HTTPServerConfiguration(address: .tcp(host: "127.0.0.1", port: 0), tls: tls),
+      group: MultiThreadedEventLoopGroup.singleton
     ) { request in
       do {
         let review = try JSON.parse(Array(request.body.readableBytesView))
@@ -77,7 +78,8 @@ final class TestHook: Sendable {
 
   @Test func aPatchChangesTheObject() async throws {
     try await with({ request in
-      let patch = #"[{"op":"add","path":"/data/more","value":"\#(request["operation"].string ?? "") by \#(request["userInfo"]["username"].string ?? "")"}]"#
+      let patch =
+        #"[{"op":"add","path":"/data/more","value":"\#(request["operation"].string ?? "") by \#(request["userInfo"]["username"].string ?? "")"}]"#
       return ["allowed": true, "patchType": "JSONPatch", "patch": .string(Base64.encode(Array(patch.utf8))), "warnings": ["look out"]]
     }) { test, hook in
       let made = try await test.call("POST", mutating, hook.configuration("MutatingWebhookConfiguration"))
@@ -92,14 +94,18 @@ final class TestHook: Sendable {
   @Test func aDenialSaysWho() async throws {
     try await with({ request in
       if request["operation"].string == "DELETE" {
-        return ["allowed": .bool(false), "status": ["message": .string("keep \(request["oldObject"]["metadata"]["name"].string ?? "")"), "code": 403]]
+        return [
+          "allowed": .bool(false),
+          "status": ["message": .string("keep \(request["oldObject"]["metadata"]["name"].string ?? "")"), "code": 403],
+        ]
       }
       return request["name"].string == "bad" ? ["allowed": false] : ["allowed": true]
     }) { test, hook in
       #expect(try await test.call("POST", validating, hook.configuration("ValidatingWebhookConfiguration")).status == 201)
       #expect(try await test.call("POST", maps, map("good")).status == 201)
       let bad = try await test.call("POST", maps, map("bad"))
-      #expect(bad.status == 400 && bad.body["message"].string == "admission webhook \"hook.example.org\" denied the request without explanation")
+      #expect(
+        bad.status == 400 && bad.body["message"].string == "admission webhook \"hook.example.org\" denied the request without explanation")
       let kept = try await test.call("DELETE", maps + "/good")
       #expect(kept.status == 403 && kept.body["message"].string == "admission webhook \"hook.example.org\" denied the request: keep good")
       // Nobody can be locked out by a webhook over the configurations themselves.
@@ -134,7 +140,8 @@ final class TestHook: Sendable {
       if policy == "Fail" {
         #expect(
           answer.body["message"].string
-            == "Internal error occurred: failed calling webhook \"hook.example.org\": failed to call webhook: Post \"https://localhost:\(hook.port)/review?timeout=1s\": context deadline exceeded")
+            == "Internal error occurred: failed calling webhook \"hook.example.org\": failed to call webhook: Post \"https://localhost:\(hook.port)/review?timeout=1s\": context deadline exceeded"
+        )
       }
     }
   }
@@ -151,11 +158,13 @@ final class TestHook: Sendable {
     }
   }
 
-  @Test(arguments: [
-    ("pods", "pods", nil, true), ("pods", "pods", "status", false), ("pods/status", "pods", "status", true), ("pods/*", "pods", "status", true),
-    ("*", "pods", nil, true), ("*", "pods", "status", false), ("*/*", "pods", "status", true), ("*/scale", "deployments", "scale", true),
-    ("pods/status", "pods", nil, false),
-  ] as [(String, String, String?, Bool)])
+  @Test(
+    arguments: [
+      ("pods", "pods", nil, true), ("pods", "pods", "status", false), ("pods/status", "pods", "status", true),
+      ("pods/*", "pods", "status", true),
+      ("*", "pods", nil, true), ("*", "pods", "status", false), ("*/*", "pods", "status", true), ("*/scale", "deployments", "scale", true),
+      ("pods/status", "pods", nil, false),
+    ] as [(String, String, String?, Bool)])
   func resourcePatterns(_ pattern: String, _ plural: String, _ subresource: String?, _ matches: Bool) {
     #expect(AdmissionRule.matches(pattern, plural, subresource) == matches)
   }
@@ -180,7 +189,10 @@ final class TestHook: Sendable {
       let http = HTTPServer(
         configuration: HTTPServerConfiguration(address: .tcp(host: "127.0.0.1", port: 0)), group: MultiThreadedEventLoopGroup.singleton
       ) { request in
-        .text(.ok, "\(request.method.rawValue) \(request.uri) \(request.headers.first(name: "authorization") ?? "-") \(String(buffer: request.body))")
+        .text(
+          .ok,
+          "\(request.method.rawValue) \(request.uri) \(request.headers.first(name: "authorization") ?? "-") \(String(buffer: request.body))"
+        )
       }
       let port = try await http.start()
       let service: JSON = [
@@ -221,7 +233,9 @@ final class TestHook: Sendable {
         request.headers = ["Authorization": "Bearer secret"]
         if !body.isEmpty { request.body = .bytes(ByteBuffer(string: body)) }
         let answer = try await client.execute(request, timeout: .seconds(10))
-        return (Int(answer.status.code), String(buffer: try await answer.body.collect(upTo: 1 << 20)), answer.headers.first(name: "location"))
+        return (
+          Int(answer.status.code), String(buffer: try await answer.body.collect(upTo: 1 << 20)), answer.headers.first(name: "location")
+        )
       }
       let base = "/api/v1/namespaces/default/services"
       #expect(try await through(.POST, "\(base)/s:web/proxy/x/y?z=1", "body") == (200, "POST /x/y?z=1 - body", nil))

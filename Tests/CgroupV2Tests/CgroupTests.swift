@@ -26,6 +26,25 @@ import Testing
     #expect(hierarchy.missing == ["memory", "pids"])
   }
 
+  /// A root that is not made yet has what its hierarchy can give it.
+  @Test(
+    arguments: [
+      ("/c/swiftlet", ["/c": "cpu memory pids\n"], ["cpu", "memory", "pids"]),
+      ("/c/a/swiftlet", ["/c": "cpu memory\n", "/c/a": "\n", "/c/a/swiftlet": "\n"], ["cpu", "memory"]),
+      ("/c/unified/swiftlet", ["/c/unified": "\n"], []),
+      ("/elsewhere/swiftlet", ["/c": "cpu\n"], nil),
+    ] as [(String, [String: String], Set<String>?)])
+  func controllersThatCanReachARoot(root: String, files: [String: String], expected: Set<String>?) {
+    let found = CgroupHierarchy.controllers(reaching: FilePath(root)) { files[$0.removingLastComponent().string] }
+    #expect(found == expected)
+  }
+
+  @Test func burstableWeighsWhatItsPodsWeigh() {
+    #expect(BurstableWeight.total([]) == 1)
+    #expect(BurstableWeight.total([4, 10, 79]) == 93)
+    #expect(BurstableWeight.total([9000, 9000]) == 10_000)
+  }
+
   @Test func limitsInTheKernelsWords() {
     var limits = ResourceLimits()
     #expect(limits.settings.isEmpty)
@@ -80,6 +99,24 @@ struct CgroupTreeTests {
     try tree.removePod("uid", qos: .burstable)
     try tree.remove()
     #expect(access(root.string, F_OK) != 0)
+  }
+
+  @Test func burstableFollowsItsPods() throws {
+    let root = CgroupHierarchy.detect().mountPoint!.appending("swiftlet-weight-test-\(getpid())")
+    let tree = try CgroupTree(root: root)
+    defer { try? tree.remove() }
+    let group = try CgroupDirectory(opening: tree.parent(of: .burstable))
+    guard group.has("cpu.weight") else { return }
+    var limits = ResourceLimits()
+    limits.cpuWeight = 20
+    _ = try tree.makePod("before", qos: .burstable, limits: limits)
+    let weight = try BurstableWeight(tree)
+    try weight.set(30, ofPod: "new")
+    let both = try group.value("cpu.weight")
+    try weight.set(nil, ofPod: "before")
+    let one = try group.value("cpu.weight")
+    #expect(both == "50\n" && one == "30\n")
+    try tree.removePod("before", qos: .burstable)
   }
 
   /// A sleeping process in the cgroup.

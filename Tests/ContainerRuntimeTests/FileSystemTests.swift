@@ -133,7 +133,7 @@ struct FileSystemTests {
       // As on a kernel without lowerdir+.
       for name in ["upper", "work"] { try Files.makeDirectories(machine.folder.appending("grouped/\(name)"), mode: 0o755) }
       let grouped = try Overlay.mount(
-        layers: layers, upper: machine.folder.appending("grouped/upper"), work: machine.folder.appending("grouped/work"), forceGroups: true)
+        layers: layers, upper: machine.folder.appending("grouped/upper"), work: machine.folder.appending("grouped/work"), asBefore65: true)
       let root = grouped.rawValue
       #expect(try Files.text("top", in: root) == "30")
       #expect(faccessat(root, "only-1", F_OK, 0) == 0 && faccessat(root, "bin/busybox", F_OK, 0) == 0)

@@ -59,9 +59,12 @@ class Host:
         for p in filter(str.isdigit, os.listdir("/proc")):
             try:
                 name = open(f"/proc/{p}/comm").read().strip()
+                state, parent = open(f"/proc/{p}/stat").read().rpartition(")")[2].split()[:2]
             except OSError:
                 continue
-            if name.startswith("swiftlet"):
+            if (state, parent) == ("Z", "1"):
+                continue  # it has ended, and init has yet to hear of it
+            if name.startswith("swiftlet") and not name.startswith("swiftletPackage"):
                 processes[int(p)] = name
         sysctls = {}
         for path in ("net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding", "net/ipv4/conf/all/rp_filter"):
@@ -88,6 +91,8 @@ class Host:
 
 class Node:
     """An all-in-one node in a folder of its own."""
+
+    start_seconds = 60
 
     def __init__(self, index=1):
         self.dir = tempfile.mkdtemp(prefix="swiftlet-e2e-")
@@ -117,7 +122,7 @@ class Node:
         with open(self.log, "a") as log:
             self.process = subprocess.Popen(self.up_command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         if wait:
-            eventually("the node is Ready", self.is_ready, timeout=60, every=0.02)
+            eventually("the node is Ready", self.is_ready, timeout=self.start_seconds, every=0.02)
         return time.monotonic() - begun
 
     def is_ready(self):
@@ -170,7 +175,7 @@ class Node:
 
     def ready(self, *names, timeout=30):
         for name in names:
-            self.out("wait", "--for=condition=Ready", f"pod/{name}", f"--timeout={timeout}s")
+            self.out("wait", "--for=condition=Ready", f"pod/{name}", f"--timeout={timeout}s", timeout=timeout + 30)
 
     def gone(self, name, timeout=30):
         eventually(f"pod {name} is gone", lambda: self.kubectl("get", "pod", name, check=False)[0] != 0, timeout)

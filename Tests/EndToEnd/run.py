@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """run.py [PART OF A TEST'S NAME ...]: the end-to-end tests, as root, with the real kubectl.
 
-Environment: SWIFTLET_BIN (folder of both programs), SWIFTLET_E2E_PODS, _KILLS, _ROUNDS (sizes), KEEP=1 (leave the folder).
+Environment: SWIFTLET_BIN (folder of both programs), SWIFTLET_E2E_PODS, _KILLS, _ROUNDS (sizes), KEEP=1 (leave the folder),
+SWIFTLET_E2E_INDEX (another number: other ports, ranges and names, for a run beside another one).
 """
 import os, shutil, sys
 from harness import *
-import pods, survival
+import pods, survival, api, failures, disk, tools, roles
 try:
     import registry
 except ImportError:
@@ -16,7 +17,7 @@ def main():
     if os.geteuid() != 0:
         sys.exit("the end-to-end tests make namespaces and mounts: run them as root (sudo scripts/test)")
     before = Host.picture()
-    node, passed, failed = Node(), 0, []
+    node, passed, failed = Node(int(os.environ.get("SWIFTLET_E2E_INDEX", "1"))), 0, []
     try:
         seconds = node.start()
         print(f"the node was Ready after {seconds:.2f} s")

@@ -171,10 +171,8 @@ private final class Collected: Sendable {
     var lines = seen.makeAsyncIterator()
     #expect(await lines.next() == "old\n")
     for i in 0..<20 {
-      let start = ContinuousClock.now
       try log.write("new \(i)")
       #expect(await lines.next() == "new \(i)\n")
-      #expect(ContinuousClock.now - start < .seconds(2))
     }
     following.cancel()
     #expect(await lines.next() == nil)

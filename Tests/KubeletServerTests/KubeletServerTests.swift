@@ -260,7 +260,7 @@ private final class TestNode: Sendable {
     #expect(try await node.curl("/containerLogs/default/web/c?previous=true").hasSuffix("400"))
     #expect(try await node.curl("/containerLogs/default/other/c").hasSuffix("404"))
     #expect(try await node.curl("/containerLogs/default/web/x") == "container \"x\" not found\n404")
-    let followed = try await node.curl("/containerLogs/default/web/c?follow=true", as: "api", "-N -m 1")
+    let followed = try await node.curl("/containerLogs/default/web/c?follow=true", as: "api", "-N -m 3")
     #expect(followed.contains("one\ntwo\n"))
     await node.stop()
   }

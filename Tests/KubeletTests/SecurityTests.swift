@@ -175,7 +175,9 @@ struct UserCase: CustomTestStringConvertible, Sendable {
     #expect(try name(["hostname": "other"]) == "other")
     #expect(try name(["hostnameOverride": "full.example.org"]) == "full.example.org")
     #expect(try name(["subdomain": "sub", "setHostnameAsFQDN": true]) == "web.sub.ns.svc.cluster.local")
-    #expect(throws: ContainerConfigError.self) { try name(["subdomain": .string(String(repeating: "s", count: 60)), "setHostnameAsFQDN": true]) }
+    #expect(throws: ContainerConfigError.self) {
+      try name(["subdomain": .string(String(repeating: "s", count: 60)), "setHostnameAsFQDN": true])
+    }
     #expect(try name([:], String(repeating: "a", count: 62) + "-bcd") == String(repeating: "a", count: 62))
   }
 

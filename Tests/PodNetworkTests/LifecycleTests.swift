@@ -132,6 +132,21 @@ struct LifecycleTests {
     try network.remove()
   }
 
+  @Test("the range that was started is the one whose route goes, with a new range and with remove, whatever remove is told")
+  func rangeIsRemembered() async throws {
+    let cluster = try Cluster()
+    let before = try cluster.node.routes()
+    func ranges() throws -> [String] { try cluster.node.routes().filter { $0.kind == .unreachable }.map { "\($0.destination)" } }
+    try cluster.network(podCIDR: "10.244.3.0/24").close()
+    #expect(try ranges() == ["10.244.3.0/24"])
+    try cluster.network(podCIDR: "10.244.5.0/24").close()
+    #expect(try ranges() == ["10.244.5.0/24"])
+    #expect(NodeRange.recorded(in: cluster.directory) == "10.244.5.0/24")
+    try PodNetwork(cluster.configuration()).remove()
+    #expect(try cluster.node.routes() == before)
+    #expect(NodeRange.recorded(in: cluster.directory) == nil)
+  }
+
   @Test("a failed attach leaves neither a link nor a lease")
   func failedAttach() async throws {
     let cluster = try Cluster()

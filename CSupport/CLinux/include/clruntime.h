@@ -16,6 +16,10 @@ enum {
 #define CL_MS_SLAVE ((uint64_t)1 << 19)
 #define CL_MS_SHARED ((uint64_t)1 << 20)
 
+// Sets overlayfs' `lowerdir` to names that are relative to /proc/self/fd, that is to numbers of open descriptors, and creates the
+// file system. 0. It takes a thread with a working directory of its own: the process keeps the one it has.
+int cl_overlay_create(int context, const char *lowerdir);
+
 // Starts a program from an open file as a session of its own, with fds[i] as descriptor 3 + i and /dev/null as 0, 1, 2;
 // in the v2 cgroup `cgroup` where it is >= 0. The caller's memory is shared until execve (as vfork does), so its size costs
 // nothing. Returns the process id and its pidfd.

@@ -69,7 +69,7 @@ extension Kubeconfig {
   }
 
   /// The text of a kubeconfig with one cluster, user and context, all of them inline.
-  package func text(name: String) -> String {
+  package func text(name: String, user: String) -> String {
     func base64(_ bytes: [UInt8]?) -> String { Data(bytes ?? []).base64EncodedString() }
     return """
       apiVersion: v1
@@ -80,7 +80,7 @@ extension Kubeconfig {
           server: \(server)
           certificate-authority-data: \(base64(certificateAuthority))
       users:
-      - name: \(name)-admin
+      - name: \(user)
         user:
           client-certificate-data: \(base64(clientCertificate))
           client-key-data: \(base64(clientKey))
@@ -88,7 +88,7 @@ extension Kubeconfig {
       - name: \(name)
         context:
           cluster: \(name)
-          user: \(name)-admin
+          user: \(user)
       current-context: \(name)
 
       """

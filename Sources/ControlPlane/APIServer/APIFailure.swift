@@ -79,7 +79,8 @@ extension APIFailure {
   }
 
   static let notAcceptable = APIFailure(
-    406, "NotAcceptable", "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf")
+    406, "NotAcceptable",
+    "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf")
 
   static func unavailable(_ message: String) -> APIFailure { APIFailure(503, "ServiceUnavailable", message) }
   static func internalError(_ message: String) -> APIFailure {

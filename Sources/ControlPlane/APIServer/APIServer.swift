@@ -21,10 +21,16 @@ package struct APIServerConfiguration: Sendable {
   package var authorityPEM: String
   /// The certificate of the authority whose clients say in headers whom they act for; nil: nobody's word is taken.
   package var frontProxyAuthorityPEM: String?
+  /// How this server shows to the servers behind it that it may speak for users.
+  var frontProxyIdentity: BackendClients.ClientIdentity?
   /// Signs certificates that CertificateSigningRequests ask for; nil: nobody does here.
   package var signingAuthority: CertificateAuthority?
   /// Where requests over HTTP are written down; nil: nowhere. Calls within the process are not.
   package var auditLog: AuditLog?
+
+  package mutating func setFrontProxyIdentity(certificatePEM: String, keyPEM: String) {
+    frontProxyIdentity = BackendClients.ClientIdentity(certificate: Array(certificatePEM.utf8), key: Array(keyPEM.utf8))
+  }
 
   package init(dataDirectory: FilePath, serviceCIDR: String, podCIDR: String, authorityPEM: String) {
     self.dataDirectory = dataDirectory
@@ -58,7 +64,8 @@ package final class APIServer: Sendable {
     self.log = log
     backends = BackendClients(group: group)
     resources = Resources(
-      store: store, catalog: ResourceCatalog(.shared), plugins: Self.plugins, serviceRange: IPv4Range(configuration.serviceCIDR),
+      store: store, catalog: ResourceCatalog(SchemaRegistry.shared.adding([], hooks: Self.ruleHooks)), plugins: Self.plugins,
+      serviceRange: IPv4Range(configuration.serviceCIDR),
       backends: backends, log: log)
     tokens = try ServiceAccountTokens(directory: configuration.dataDirectory.appending("pki"))
     frontProxy = try configuration.frontProxyAuthorityPEM.map { try FrontProxy(authorityPEM: $0) }
@@ -68,19 +75,25 @@ package final class APIServer: Sendable {
   var registry: SchemaRegistry { resources.registry }
   var discovery: Discovery { resources.catalog.discovery }
 
+  /// Mends what a process that ended at any moment may have left half done. To be called before the first request: later, a claim
+  /// without its Service belongs to a creation under way.
+  package func recover() async throws { try await ServiceAddresses.repair(resources) }
+
   /// The loops that a cluster cannot do without: they run until the task is cancelled.
   package func runControllers() async throws {
     try await bootstrapObjects()
     try await reconcileDefaultRoles()
     try await publishAuthentication()
-    let definitions = DefinitionController(resources: resources, hooks: .standard)
+    let definitions = DefinitionController(resources: resources, hooks: Self.ruleHooks)
     try await definitions.load()
     await withTaskGroup(of: Void.self) { group in
       let client = KubernetesClient(transport: LocalTransport(server: self, user: .controlPlane))
       group.addTask { await NamespaceController(client: client, server: self).run() }
       group.addTask { await self.resources.webhooks.mutating.run() }
       group.addTask { await self.resources.webhooks.validating.run() }
+      group.addTask { await self.resources.policies.run(self.resources) }
       group.addTask { await definitions.run() }
+      group.addTask { await AggregationController(server: self).run() }
       group.addTask { await QuotaController(resources: self.resources).run() }
       group.addTask { await self.runRoleAggregation() }
       if let authority = self.configuration.signingAuthority {

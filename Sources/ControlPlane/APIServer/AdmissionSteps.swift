@@ -29,7 +29,8 @@ extension Resources {
       }
     }
     return AdmissionAttempt(
-      operation: operation, request: request, name: name, user: context.user, isDryRun: context.isDryRun, options: context.options, old: old,
+      operation: operation, request: request, name: name, user: context.user, isDryRun: context.isDryRun, options: context.options,
+      old: old,
       namespace: namespace)
   }
 
@@ -45,7 +46,8 @@ extension Resources {
       case .connect: .connect
       }
     return AdmissionAttributes(
-      operation: operation, group: resource.group, resource: resource.plural, kind: resource.kind, subresource: attempt.request.subresource ?? "",
+      operation: operation, group: resource.group, resource: resource.plural, kind: resource.kind,
+      subresource: attempt.request.subresource ?? "",
       namespace: attempt.request.namespace, user: AdmissionUser(name: attempt.user.name, groups: attempt.user.groups), old: attempt.old,
       nameSuffix: Self.randomSuffix())
   }
@@ -124,14 +126,19 @@ extension Resources {
     let resource = attempt.request.resource
     var notes = WebhookAdmission.Notes()
     let before = object
-    let result = try await webhooks.mutate(object, attempt, self, &notes) { patched in
+    let normalize: (JSON) throws -> JSON = { patched in
       var whole = patched
       _ = try prune(&whole, type: resource.type)
       applyDefaults(&whole, resource: resource)
       return whole
     }
+    var round = MutatingRound()
+    object = try await policies.mutate(object, attempt, self, &round, normalize: normalize)
+    let mutated = object
+    var result = try await webhooks.mutate(object, attempt, self, &notes, normalize: normalize) ?? object
     context.notes.add(notes.warnings)
-    guard let result, result != before else { return }
+    if result != mutated { result = try await policies.mutateAgain(result, attempt, self, round, normalize: normalize) }
+    guard result != before else { return }
     object = result
     try await runBuiltIn(&object, attempt, context)
     applyDefaults(&object, resource: resource)
@@ -148,7 +155,11 @@ extension Resources {
 
   /// What may only refuse the object.
   func runValidating(_ object: JSON?, _ attempt: AdmissionAttempt, _ context: WriteContext) async throws {
-    if let object { try await checkBuiltIn(object, attempt, context) }
+    if let object {
+      try await checkBuiltIn(object, attempt, context)
+      try await ParameterAccess(resources: self).check(object, attempt)
+    }
+    try await policies.validate(object, attempt, self, context.notes)
     var notes = WebhookAdmission.Notes()
     try await webhooks.validate(object, attempt, self, &notes)
     context.notes.add(notes.warnings)
@@ -159,6 +170,7 @@ extension Resources {
     if attempt.operation == .delete, var old = attempt.old { try await runBuiltIn(&old, attempt, context) }
     var notes = WebhookAdmission.Notes()
     _ = try await webhooks.mutate(object, attempt, self, &notes) { $0 }
+    try await policies.validate(object, attempt, self, context.notes)
     try await webhooks.validate(object, attempt, self, &notes)
     context.notes.add(notes.warnings)
   }

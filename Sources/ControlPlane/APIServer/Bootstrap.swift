@@ -13,7 +13,6 @@ extension APIServer {
       try await Self.ensure(client, .namespaces, ["kind": "Namespace", "apiVersion": "v1", "metadata": ["name": .string(name)]])
       await NamespaceController(client: client, server: self).furnish(name)
     }
-    try await ServiceAddresses.repair(resources)
     guard let range = IPv4Range(configuration.serviceCIDR) else { return }
     try await ensureServiceRange(client, range)
     try await Self.ensure(
@@ -48,6 +47,12 @@ extension APIServer {
   }
 
   static func ensure(_ client: KubernetesClient, _ path: ResourcePath, _ object: JSON) async throws {
+    // Looked for first: to create it again would claim what it has already claimed, an address say.
+    do {
+      _ = try await client.get(path, name: object["metadata"]["name"].string ?? "")
+      return
+    } catch let error as APIStatusError where error.isNotFound {
+    }
     do {
       try await client.create(path, object)
     } catch let error as APIStatusError where error.isAlreadyExists {

@@ -38,6 +38,10 @@ package struct CertificateAuthority: Sendable {
     let certificatePath = directory.appending("\(fileName).crt").string
     let keyPath = directory.appending("\(fileName).key").string
     let files = FileManager.default
+    // A lost key is no reason for a new authority: everything that trusts the old one would be locked out.
+    if files.fileExists(atPath: certificatePath), !files.fileExists(atPath: keyPath) {
+      throw IdentityError(path: keyPath, problem: "is missing; \(Self.remedy(fileName))")
+    }
     if let keyData = files.contents(atPath: keyPath), let certificateData = files.contents(atPath: certificatePath) {
       certificatePEM = String(decoding: certificateData, as: UTF8.self)
       do {
@@ -45,18 +49,14 @@ package struct CertificateAuthority: Sendable {
       } catch {
         throw IdentityError(
           path: certificatePath,
-          problem: "is no PEM certificate (\(error)); restore it from a backup, or remove both \(fileName).crt and \(fileName).key to start a new authority")
+          problem: "is no PEM certificate (\(error)); \(Self.remedy(fileName))")
       }
-      do {
-        key = try P256.Signing.PrivateKey(pemRepresentation: String(decoding: keyData, as: UTF8.self))
-      } catch {
-        throw IdentityError(
-          path: keyPath,
-          problem: "is no P-256 key in PEM (\(error)); restore it from a backup, or remove both \(fileName).crt and \(fileName).key to start a new authority")
-      }
+      key = try Self.read(keyData, keyPath, fileName)
+      try Self.check(certificate, key, path: certificatePath, fileName)
       return
     }
-    let key = P256.Signing.PrivateKey()
+    // A process that ended between the two files, or somebody, left a key alone: a certificate of the same key serves as the lost one did.
+    let key = try files.contents(atPath: keyPath).map { try Self.read($0, keyPath, fileName) } ?? P256.Signing.PrivateKey()
     let name = try DistinguishedName { CommonName("swiftlet-\(fileName)") }
     let certificate = try Certificate(
       version: .v3, serialNumber: .init(), publicKey: .init(key.publicKey), notValidBefore: Date.now.addingTimeInterval(-3600),
@@ -73,6 +73,39 @@ package struct CertificateAuthority: Sendable {
     try PrivateFile.write(Array(key.pemRepresentation.utf8), to: keyPath, mode: 0o600)
     try PrivateFile.write(Array(certificatePEM.utf8), to: certificatePath, mode: 0o644)
   }
+
+  /// An authority that clients will accept: of this key, one that may sign, and in its time.
+  private static func check(_ certificate: Certificate, _ key: P256.Signing.PrivateKey, path: String, _ fileName: String) throws {
+    let remedy = remedy(fileName)
+    guard certificate.publicKey == Certificate.PublicKey(key.publicKey) else {
+      throw IdentityError(path: path, problem: "does not belong to the key \(fileName).key beside it; \(remedy)")
+    }
+    let constraints = try? certificate.extensions.basicConstraints
+    guard case .isCertificateAuthority? = constraints else {
+      throw IdentityError(path: path, problem: "is not the certificate of an authority; \(remedy)")
+    }
+    guard certificate.notValidAfter > Date.now else {
+      throw IdentityError(path: path, problem: "ended on \(day(certificate.notValidAfter)); \(remedy)")
+    }
+    guard certificate.notValidBefore < Date.now else {
+      throw IdentityError(
+        path: path, problem: "is only valid from \(day(certificate.notValidBefore)) on: is this machine's clock right? Otherwise \(remedy)")
+    }
+  }
+
+  private static func remedy(_ name: String) -> String {
+    "restore it from a backup, or remove both \(name).crt and \(name).key to start a new authority (kubeconfig files and nodes then need new ones)"
+  }
+
+  private static func read(_ data: Data, _ path: String, _ name: String) throws -> P256.Signing.PrivateKey {
+    do {
+      return try P256.Signing.PrivateKey(pemRepresentation: String(decoding: data, as: UTF8.self))
+    } catch {
+      throw IdentityError(path: path, problem: "is no P-256 key in PEM (\(error)); \(remedy(name))")
+    }
+  }
+
+  private static func day(_ date: Date) -> String { String("\(date)".prefix(10)) }
 
   /// A server's certificate for these names and IPv4 or IPv6 addresses.
   package func server(commonName: String, organization: String? = nil, names: [String], addresses: [[UInt8]]) throws -> Credential {
@@ -127,6 +160,7 @@ package enum PrivateFile {
       }
       try rename(temporary, FilePath(path))
     } catch let error as Errno {
+      _ = unlink(temporary.string)
       throw IdentityError(path: path, problem: "cannot be written: \(error)")
     }
   }

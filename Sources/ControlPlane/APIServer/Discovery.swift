@@ -29,9 +29,12 @@ final class Discovery: Sendable {
   private let openAPI: OpenAPIDocuments
   private let kept = Mutex<[String: DiscoveryDocument]>([:])
 
-  init(registry: SchemaRegistry) {
+  private let external: [ExternalVersion]
+
+  init(registry: SchemaRegistry, openAPI: OpenAPIDocuments, external: [ExternalVersion]) {
     documents = DiscoveryDocuments(registry: registry)
-    openAPI = OpenAPIDocuments(registry: registry, version: APIServer.version["gitVersion"].string ?? "")
+    self.openAPI = openAPI
+    self.external = external
   }
 
   /// Nil where the path is none of these.
@@ -49,13 +52,33 @@ final class Discovery: Sendable {
     switch (path.first, path.count) {
     case ("api", 1), ("apis", 1):
       let isCore = path[0] == "api"
-      if let form { return DiscoveryDocument(documents.aggregated(core: isCore, as: form.version), contentType: form.contentType) }
-      return DiscoveryDocument(isCore ? documents.apiVersions(serverAddress: "") : documents.apiGroupList())
+      if let form { return DiscoveryDocument(aggregated(core: isCore, form), contentType: form.contentType) }
+      if isCore { return DiscoveryDocument(documents.apiVersions(serverAddress: "")) }
+      var list = documents.apiGroupList()
+      list["groups"] = .array(
+        (list["groups"].array ?? []) + ExternalVersion.groups(external).map { ExternalVersion.group($0.name, $0.versions) })
+      return DiscoveryDocument(list)
     case ("api", 2): return documents.apiResourceList(group: "", version: path[1]).map { DiscoveryDocument($0) }
-    case ("apis", 2): return documents.apiGroup(path[1]).map { DiscoveryDocument($0) }
+    case ("apis", 2):
+      if let own = documents.apiGroup(path[1]) { return DiscoveryDocument(own) }
+      guard let group = ExternalVersion.groups(external).first(where: { $0.name == path[1] }) else { return nil }
+      var document = ExternalVersion.group(group.name, group.versions)
+      document["kind"] = "APIGroup"
+      document["apiVersion"] = "v1"
+      return DiscoveryDocument(document)
     case ("apis", 3): return documents.apiResourceList(group: path[1], version: path[2]).map { DiscoveryDocument($0) }
     default: return nil
     }
+  }
+
+  private func aggregated(core: Bool, _ form: AggregatedForm) -> JSON {
+    var document = documents.aggregated(core: core, as: form.version)
+    guard !core, !external.isEmpty else { return document }
+    let others = ExternalVersion.groups(external).map { name, versions in
+      ["metadata": ["name": .string(name)], "versions": .array(versions.map(\.discoveryVersion))] as JSON
+    }
+    document["items"] = .array((document["items"].array ?? []) + others)
+    return document
   }
 
   private func openAPIDocument(_ path: [String], accept: String) throws -> DiscoveryDocument? {

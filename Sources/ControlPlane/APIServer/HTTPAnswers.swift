@@ -12,7 +12,7 @@ extension APIServer {
   package func serve(_ request: ServedRequest) async -> ServedResponse {
     let started = ContinuousClock.now
     let trail = configuration.auditLog.map { AuditTrail($0, request) }
-    var response = await answer(request, trail)
+    var response = await AuditTrail.$current.withValue(trail) { await answer(request, trail) }
     if let trail { response = trail.finish(response) }
     metrics.count(method: request.method.rawValue, code: Int(response.status.code), duration: ContinuousClock.now - started)
     return response
@@ -24,14 +24,18 @@ extension APIServer {
       let path = request.path.split(separator: "/").map(String.init)
       let resourceRequest = ResourceRequest(path: path, registry: registry)
       let user = try await identify(request, path, resourceRequest, trail)
-      if resourceRequest == nil { try await authorizePath(request, user) }
+      if resourceRequest == nil {
+        if let passed = try await aggregated(request, path, user) { return passed }
+        try await authorizePath(request, user)
+      }
       if let open = try await openPath(request) { return open }
       guard !user.isAnonymous else { throw APIFailure.unauthorized }
       if let document = try documents(path, request, user) { return document }
       guard let resourceRequest else { throw APIFailure.noSuchPath }
       var call = Self.call(request, user, path)
       call.answerForm = AnswerForm.negotiate(
-        request.headers[canonicalForm: "accept"].joined(separator: ","), hasMessages: resourceRequest.resource.custom == nil, include: call.parameter("includeObject"))
+        request.headers[canonicalForm: "accept"].joined(separator: ","), hasMessages: resourceRequest.resource.custom == nil,
+        include: call.parameter("includeObject"))
       let result = try await perform(call, resourceRequest, &warnings)
       trail?.note(result)
       return try response(result, call, warnings)

@@ -15,6 +15,12 @@ package struct IPv4Range: Sendable, Equatable {
   package func address(at index: UInt32) -> String { Self.text(base + index) }
   func contains(_ address: String) -> Bool { Self.number(address).map { $0 >= base && $0 - base < size } ?? false }
 
+  package func overlaps(_ other: IPv4Range) -> Bool {
+    let bits = min(bits, other.bits)
+    return (base ^ other.base) >> UInt32(32 - bits) == 0
+  }
+  package func contains(_ other: IPv4Range) -> Bool { bits <= other.bits && overlaps(other) }
+
   static func number(_ text: some StringProtocol) -> UInt32? {
     let parts = text.split(separator: ".", omittingEmptySubsequences: false)
     guard parts.count == 4 else { return nil }

@@ -193,7 +193,8 @@ extension Resources {
     }
     var result = ListPage(items: [], objects: [], revision: 0)
     // A namespaced object's key needs its namespace; without one, all of them are looked through.
-    let isComplete = !selection.resource.isNamespaced || prefix.split(separator: "/").count > (selection.resource.storageGroup.isEmpty ? 2 : 3)
+    let isComplete =
+      !selection.resource.isNamespaced || prefix.split(separator: "/").count > (selection.resource.storageGroup.isEmpty ? 2 : 3)
     if after == nil, revision == nil, isComplete, let name = selection.fields.exact("metadata.name"), !name.isEmpty, !name.contains("/") {
       return try await singleton(prefix + name, selection)
     }

@@ -14,7 +14,8 @@ final class Quotas: Sendable {
   private let underway = Mutex<[String: Int]>([:])
 
   func charging<Value>(
-    _ object: JSON, _ attributes: AdmissionAttributes, namespace: String, isDryRun: Bool, _ resources: Resources, _ write: () async throws -> Value
+    _ object: JSON, _ attributes: AdmissionAttributes, namespace: String, isDryRun: Bool, _ resources: Resources,
+    _ write: () async throws -> Value
   ) async throws -> Value {
     begin(namespace)
     defer { end(namespace) }

@@ -84,9 +84,9 @@ extension APIServer {
       throw Self.invalid(request.resource, "", "metadata.name", "FieldValueRequired", "Required value: name or generateName is required")
     }
     let context = try WriteContext(call)
-    let object = try await resources.create(request, body, context)
-    warnings.texts += context.notes.take()
-    return .object(object, status: 201)
+    // Who is refused is warned all the same.
+    defer { warnings.texts += context.notes.take() }
+    return .object(try await resources.create(request, body, context), status: 201)
   }
 
   static func invalid(_ resource: ResourceInfo, _ name: String, _ field: String, _ reason: String, _ message: String) -> APIFailure {
@@ -106,9 +106,8 @@ extension APIServer {
     let body = try validBody(call, request.resource, &warnings)
     try checkName(body, request)
     let context = try WriteContext(call, subresource: subresource)
-    let object = try await resources.update(request, context) { _ in body }
-    warnings.texts += context.notes.take()
-    return .object(object)
+    defer { warnings.texts += context.notes.take() }
+    return .object(try await resources.update(request, context) { _ in body })
   }
 
   private func checkName(_ body: JSON, _ request: ResourceRequest) throws {

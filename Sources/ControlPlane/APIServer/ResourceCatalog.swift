@@ -1,23 +1,46 @@
 import APIMachinery
 import Synchronization
 
-/// What kinds the server has right now: the built-in ones, and custom ones that come and go. A request works with the registry
-/// that was current when it began.
+/// What kinds the server has right now: the built-in ones, custom ones that come and go, and those of servers behind it. A request
+/// works with the registry that was current when it began.
 final class ResourceCatalog: Sendable {
   private struct State {
     var registry: SchemaRegistry
+    var openAPI: OpenAPIDocuments
     var discovery: Discovery
+    var external: [ExternalVersion] = []
   }
   private let state: Mutex<State>
+  /// Tells its one reader that the kinds which this server serves itself have changed; begins with what there is.
+  let changes: AsyncStream<Void>
+  private let continuation: AsyncStream<Void>.Continuation
 
-  init(_ registry: SchemaRegistry) { state = Mutex(State(registry: registry, discovery: Discovery(registry: registry))) }
+  init(_ registry: SchemaRegistry) {
+    let openAPI = OpenAPIDocuments(registry: registry, version: APIServer.version["gitVersion"].string ?? "")
+    state = Mutex(State(registry: registry, openAPI: openAPI, discovery: Discovery(registry: registry, openAPI: openAPI, external: [])))
+    (changes, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+    continuation.yield()
+  }
 
   var registry: SchemaRegistry { state.withLock { $0.registry } }
   /// Documents about the current kinds; made anew when they change, so that none outlives them.
   var discovery: Discovery { state.withLock { $0.discovery } }
+  var external: [ExternalVersion] { state.withLock { $0.external } }
 
   func replace(_ registry: SchemaRegistry) {
-    let discovery = Discovery(registry: registry)
-    state.withLock { $0 = State(registry: registry, discovery: discovery) }
+    state.withLock { state in
+      state.registry = registry
+      state.openAPI = state.openAPI.following(registry)
+      state.discovery = Discovery(registry: registry, openAPI: state.openAPI, external: state.external)
+    }
+    continuation.yield()
+  }
+
+  func setExternal(_ external: [ExternalVersion]) {
+    state.withLock { state in
+      guard state.external != external else { return }
+      state.external = external
+      state.discovery = Discovery(registry: state.registry, openAPI: state.openAPI, external: external)
+    }
   }
 }

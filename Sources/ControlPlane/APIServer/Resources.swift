@@ -19,11 +19,15 @@ final class Resources: Sendable {
   let plugins: AdmissionChain
   let quotas = Quotas()
   let webhooks: WebhookAdmission
+  let policies: PolicyAdmission
   /// Where cluster addresses of Services come from.
   let serviceRange: IPv4Range?
   let access: AccessControl
 
-  init(store: any RevisionStore, catalog: ResourceCatalog, plugins: AdmissionChain, serviceRange: IPv4Range?, backends: BackendClients, log: Logger) {
+  init(
+    store: any RevisionStore, catalog: ResourceCatalog, plugins: AdmissionChain, serviceRange: IPv4Range?, backends: BackendClients,
+    log: Logger
+  ) {
     self.serviceRange = serviceRange
     self.store = store
     self.catalog = catalog
@@ -32,10 +36,15 @@ final class Resources: Sendable {
     func configurations(_ plural: String) -> LiveCollection {
       LiveCollection(store: store, prefix: "/registry/admissionregistration.k8s.io/\(plural)/", log: log)
     }
+    access = AccessControl(index: AccessIndex(store: store, decoded: decoded, log: log))
+    let asking = PolicyQuestions(access: access)
+    policies = PolicyAdmission(
+      validating: configurations("validatingadmissionpolicies"), validatingBindings: configurations("validatingadmissionpolicybindings"),
+      mutating: configurations("mutatingadmissionpolicies"), mutatingBindings: configurations("mutatingadmissionpolicybindings"),
+      asking: asking)
     webhooks = WebhookAdmission(
       mutating: configurations("mutatingwebhookconfigurations"), validating: configurations("validatingwebhookconfigurations"),
-      caller: WebhookCaller(backends: backends), conditions: NoConditions())
-    access = AccessControl(index: AccessIndex(store: store, decoded: decoded, log: log))
+      caller: WebhookCaller(backends: backends), conditions: HookConditions(asking: asking))
   }
 
   var registry: SchemaRegistry { catalog.registry }

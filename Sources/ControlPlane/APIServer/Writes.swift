@@ -1,4 +1,5 @@
 import APIMachinery
+import AdmissionPolicies
 import JSONCodec
 import KubernetesAPI
 import RevisionStore
@@ -60,7 +61,9 @@ extension Resources {
 
   func create(_ request: ResourceRequest, _ body: JSON, _ context: WriteContext) async throws -> JSON {
     let resource = request.resource
-    if resource.custom?.isTerminating == true { throw APIFailure.methodNotAllowed("create not allowed while custom resource definition is terminating") }
+    if resource.custom?.isTerminating == true {
+      throw APIFailure.methodNotAllowed("create not allowed while custom resource definition is terminating")
+    }
     var object = resource.group == resource.storageGroup ? body : EventConversion.toCore(body)
     object["metadata"]["managedFields"] = context.tracksOwnership ? .null : object["metadata"]["managedFields"]
     if let namespace = request.namespace { object["metadata"]["namespace"] = .string(namespace) }
@@ -105,7 +108,9 @@ extension Resources {
   }
 
   /// A Service's addresses and ports, which are taken before it is written.
-  private func takeAddresses(_ object: inout JSON, old: JSON?, _ resource: ResourceInfo, _ context: WriteContext) async throws -> Set<String> {
+  private func takeAddresses(_ object: inout JSON, old: JSON?, _ resource: ResourceInfo, _ context: WriteContext) async throws -> Set<
+    String
+  > {
     guard resource.kind == "Service", context.subresource == nil else { return [] }
     return try await ServiceAddresses.assign(&object, old: old, isDryRun: context.isDryRun, self)
   }
@@ -173,7 +178,10 @@ extension Resources {
 
   /// Throws the 422 that names everything wrong with an object.
   private func check(_ object: JSON, old: JSON?, _ resource: ResourceInfo, subresource: String?) throws {
-    let errors = validate(object, old: old, resource: resource, subresource: subresource)
+    var errors = validate(object, old: old, resource: resource, subresource: subresource)
+    if errors.isEmpty, subresource == nil {
+      errors = expressionProblems(object, old: old, resource: resource, timeZoneFile: TimeZones.file)
+    }
     guard !errors.isEmpty else { return }
     let status = invalidStatus(errors, resource: resource, name: object["metadata"]["name"].string ?? "")
     throw APIFailure(422, "Invalid", status["message"].string ?? "", details: status["details"])

@@ -29,19 +29,26 @@ struct AgentClient {
     }.joined()
   }
 
+  static func noAnswer(_ socket: String) -> StartFailure {
+    StartFailure("no agent answers at \(socket). Is swiftlet running? If it was started with --run-dir, name the same here.")
+  }
+
+  /// Tells a socket that is not there from one that this user may not open.
+  static func checkSocket(_ socket: String) throws {
+    if access(socket, R_OK | W_OK) == 0 { return }
+    throw errno == EACCES ? StartFailure("only root may talk to the agent at \(socket). Run this with sudo.") : noAnswer(socket)
+  }
+
   /// Sends a request and gives each part of the answer on; throws where the agent refused or is not there.
   func stream(_ method: String, _ pathAndQuery: String, _ part: (ByteBuffer) throws -> Void) async throws {
-    guard access(socket, F_OK) == 0 else {
-      throw StartFailure("no agent answers at \(socket). Is swiftlet running? If it was started with --run-dir, name the same here.")
-    }
+    try Self.checkSocket(socket)
     var request = HTTPClientRequest(url: url(pathAndQuery))
     request.method = .RAW(value: method)
     let response: HTTPClientResponse
     do {
       response = try await HTTPClient.shared.execute(request, timeout: .seconds(Self.answerSecondsMax))
     } catch {
-      throw StartFailure(
-        "no agent answers at \(socket) (\(error)). Is swiftlet running? If it was started with --run-dir, name the same here.")
+      throw Self.noAnswer(socket)
     }
     guard response.status == .ok else {
       let text = String(buffer: try await response.body.collect(upTo: 1 << 20))

@@ -30,9 +30,33 @@ struct Check: ParsableCommand {
     if output == "json" {
       print(JSON.array(shown.map(\.json)).prettyText())
     } else {
-      for finding in shown { print(finding.text) }
+      Self.show(shown)
+      if !quiet { print(Self.summary(findings)) }
     }
     if findings.contains(where: { $0.state == .missing }) { throw ExitCode(1) }
+  }
+}
+
+extension Check {
+  /// One line for each finding, and below those that are not as they should be, how to get there.
+  private static func show(_ findings: [Finding]) {
+    if findings.isEmpty { return }
+    let rows = [["STATE", "WHAT", "SEEN", "FOR"]] + findings.map { [$0.state.rawValue, $0.name, $0.detail, $0.purpose] }
+    let lines = TextTable.lines(rows)
+    print(lines[0])
+    for (index, finding) in findings.enumerated() {
+      print(lines[index + 1])
+      // Neighbours that lack the same are told once how to get it.
+      let isLastOfItsKind = index + 1 == findings.count || findings[index + 1].remedy != finding.remedy
+      if finding.state != .present, !finding.remedy.isEmpty, isLastOfItsKind { print("           get it: \(finding.remedy)") }
+    }
+  }
+
+  private static func summary(_ findings: [Finding]) -> String {
+    func names(_ state: Finding.State) -> String { findings.filter { $0.state == state }.map(\.name).joined(separator: ", ") }
+    let (missing, degraded) = (names(.missing), names(.degraded))
+    if missing.isEmpty, degraded.isEmpty { return "\nThis machine has all that Swiftlet needs." }
+    return (missing.isEmpty ? "" : "\nMissing: \(missing).") + (degraded.isEmpty ? "" : "\nLess than it could be: \(degraded).")
   }
 }
 
@@ -46,13 +70,6 @@ struct Finding {
   let purpose: String
   /// How to get it; empty where nothing is to be done.
   let remedy: String
-
-  var text: String {
-    let pad = String(repeating: " ", count: max(1, 30 - name.count))
-    let mark = state.rawValue + String(repeating: " ", count: 9 - state.rawValue.count)
-    let first = "\(mark) \(name)\(pad)\(detail)\n          for: \(purpose)"
-    return state == .present || remedy.isEmpty ? first : first + "\n          get: \(remedy)"
-  }
 
   var json: JSON {
     [

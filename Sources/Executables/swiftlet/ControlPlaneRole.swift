@@ -17,17 +17,16 @@ struct ControlPlaneRole {
   private let store: SQLiteRevisionStore
   private let log: Logger
   let port: Int
+  private let clusterServices: @Sendable (KubernetesClient) -> ClusterServices
+  /// How the API server is reached, such as `https://10.0.0.1:6443`.
+  let url: String
 
   init(
     paths: PathOptions, options: ServerOptions, node: NodeOptions, nodeAddress: String, group: MultiThreadedEventLoopGroup, log: Logger
   ) async throws {
     self.log = log
     let advertised = options.advertiseAddress ?? nodeAddress
-    let serviceAddress = IPv4RangeText.firstAddress(node.serviceCIDR)
-    guard let serviceAddress else { throw StartFailure("--service-cidr \(node.serviceCIDR) is no IPv4 range such as 10.96.0.0/16") }
-    guard IPv4RangeText.firstAddress(node.podCIDR) != nil else {
-      throw StartFailure("--pod-cidr \(node.podCIDR) is no IPv4 range such as 10.244.0.0/16")
-    }
+    let serviceAddress = IPv4Range(node.serviceCIDR)?.address(at: 1) ?? ""
     identity = try Identity(
       data: paths.data,
       names: [
@@ -38,16 +37,16 @@ struct ControlPlaneRole {
     var configuration = APIServerConfiguration(
       dataDirectory: paths.data, serviceCIDR: node.serviceCIDR, podCIDR: node.podCIDR, authorityPEM: identity.authority.certificatePEM)
     configuration.frontProxyAuthorityPEM = identity.frontProxyAuthority.certificatePEM
+    let frontProxy = try identity.frontProxyAuthority.client(user: "front-proxy-client", groups: [])
+    configuration.setFrontProxyIdentity(certificatePEM: frontProxy.certificatePEM, keyPEM: frontProxy.keyPEM)
     configuration.signingAuthority = identity.authority
-    guard options.auditLogPath != nil || options.auditPolicyFile == nil else {
-      throw StartFailure("--audit-policy-file needs --audit-log-path, where the events go")
-    }
     configuration.auditLog = try options.auditLogPath.map {
       try AuditLog(path: FilePath($0), policyFile: options.auditPolicyFile.map { FilePath($0) }, log: log)
     }
     let kubelets = try KubeletConnections(
       credential: identity.kubeletClient, authority: identity.authority.certificatePEM, group: group)
-    server = try APIServer(configuration: configuration, store: try await Self.encrypted(store, options, log), kubelets: kubelets, group: group, log: log)
+    server = try APIServer(
+      configuration: configuration, store: try await Self.encrypted(store, options, log), kubelets: kubelets, group: group, log: log)
     let tls = try ServerTLS(
       certificateChainPEM: Array(identity.server.certificatePEM.utf8), privateKeyPEM: Array(identity.server.keyPEM.utf8),
       clientAuthoritiesPEM: Array((identity.authority.certificatePEM + identity.frontProxyAuthority.certificatePEM).utf8))
@@ -56,15 +55,23 @@ struct ControlPlaneRole {
     serving.refusal = APIServer.refusal
     http = HTTPServer(configuration: serving, group: group) { await api.serve($0) }
     do {
+      try await server.recover()
+    } catch {
+      throw StartFailure("the database cannot be read: \(error)")
+    }
+    do {
       port = try await http.start()
     } catch {
       try? await store.close()
-      throw StartFailure(
-        "the API server cannot listen on \(options.listen.host):\(options.listen.port): \(error). See what listens there with `ss -ltnp 'sport = :\(options.listen.port)'`, or choose another with --listen."
-      )
+      throw Preflight.cannotListen("the API server", options.listen.host, options.listen.port, error, "--listen")
+    }
+    let dnsAddress = NodeServices.dnsAddress(serviceCIDR: node.serviceCIDR)
+    clusterServices = { [port] in
+      ClusterServices(client: $0, server: (advertised, port), dnsAddress: dnsAddress, log: log)
     }
     let host = advertised.contains(":") ? "[\(advertised)]" : advertised
-    try identity.writeKubeconfig(options.kubeconfig, server: "https://\(host):\(port)")
+    url = "https://\(host):\(port)"
+    try identity.writeKubeconfig(options.kubeconfig, server: url)
     log.info("API server listens on \(options.listen.host):\(port)")
   }
 
@@ -81,26 +88,44 @@ struct ControlPlaneRole {
     do {
       return try SQLiteRevisionStore(path: path.string, logger: log)
     } catch let error as RevisionStoreError {
-      throw StartFailure("the database \(path) cannot be opened: \(error.message)")
+      throw StartFailure("the database cannot be opened: \(error.message)")
     }
   }
 
-  /// Runs the loops until the task is cancelled, then closes everything in order.
-  func run() async {
+  /// Runs the loops until the task is cancelled, then closes everything in order. Throws where the controllers cannot go on: without
+  /// them a cluster only seems to live.
+  func run() async throws {
     let client = KubernetesClient(transport: server.transport(user: "system:kube-scheduler", groups: ["system:masters"]))
-    await withTaskGroup(of: Void.self) { group in
+    let failure = await withTaskGroup(of: (any Error)?.self) { group -> (any Error)? in
       group.addTask {
         do {
           try await server.runControllers()
         } catch is CancellationError {
         } catch {
-          log.error("the controllers ended: \(error)")
+          return Task.isCancelled ? nil : error
         }
+        return nil
       }
-      group.addTask { await PodScheduler(client: client, log: log).run() }
+      group.addTask {
+        await clusterServices(client).ensure()
+        return nil
+      }
+      group.addTask {
+        await PodScheduler(client: client, log: log).run()
+        return nil
+      }
       // The database belongs to this process alone: nobody else could lead.
       let manager = server.transport(user: "system:kube-controller-manager", groups: ["system:masters"])
-      group.addTask { await ControllerManager(client: KubernetesClient(transport: manager), log: log).run() }
+      group.addTask {
+        await ControllerManager(client: KubernetesClient(transport: manager), log: log).run()
+        return nil
+      }
+      for await failure in group {
+        guard let failure else { continue }
+        group.cancelAll()
+        return failure
+      }
+      return nil
     }
     // The role's task is cancelled by now; closing is not.
     await Task {
@@ -112,11 +137,6 @@ struct ControlPlaneRole {
         log.error("the database was not closed cleanly: \(error)")
       }
     }.value
+    if let failure { throw StartFailure("the controllers cannot go on: \(failure)") }
   }
-}
-
-/// The little of an address range that options need.
-enum IPv4RangeText {
-  /// The first usable address of `a.b.c.d/n`; nil where it is none.
-  static func firstAddress(_ text: String) -> String? { IPv4Range(text)?.address(at: 1) }
 }

@@ -1,4 +1,3 @@
-import APIServer
 import ArgumentParser
 import ContainerRuntime
 import FoundationEssentials
@@ -29,22 +28,52 @@ struct Down: AsyncParsableCommand {
       guard FileManager.default.fileExists(atPath: paths.dataDirectory) else { return print("nothing is there at \(paths.dataDirectory)") }
       let lock = try InstanceLock(directory: paths.dataDirectory)
       defer { withExtendedLifetime(lock) {} }
-      let count = try await stopPods()
-      try removeNetwork()
-      try removeCgroups()
-      remove(paths.runDirectory)
+      var record = InstanceRecord(data: paths.data)
+      let places = Places(record, paths, node, kubeconfig: kubeconfig)
+      let pods = podUIDs
+      let count = try await stopPods(places)
+      try removeMounts()
+      try removeNetwork(places)
+      try await NodeServices.remove(
+        interfacePrefix: places.interfacePrefix, serviceCIDR: record.values["service-cidr"] ?? node.serviceCIDR, options: node)
+      try removeCgroups(places)
+      Leftovers.remove(Leftovers.run, in: places.run)
+      record.forgetPlaces()
       if purge {
-        for path in [paths.dataDirectory, paths.logDirectory, kubeconfig] { remove(path) }
+        Leftovers.removeLogs(of: pods, in: places.logs)
+        Leftovers.removeFile(places.kubeconfig)
+        Leftovers.remove(Leftovers.data, in: paths.dataDirectory)
       }
       print("stopped \(count) pod\(count == 1 ? "" : "s")\(purge ? " and removed all data" : "; data is kept in \(paths.dataDirectory)")")
     }
   }
 
-  private func stopPods() async throws -> Int {
+  /// Where the instance lives: as it was started, else as the options say.
+  private struct Places {
+    let run: String, logs: String, kubeconfig: String, interfacePrefix: String
+    let cgroupRoot: String?
+
+    init(_ record: InstanceRecord, _ paths: PathOptions, _ node: NodeOptions, kubeconfig: String) {
+      run = record.values["run-dir"] ?? paths.runDirectory
+      logs = record.values["log-dir"] ?? paths.logDirectory
+      self.kubeconfig = record.values["kubeconfig"] ?? kubeconfig
+      interfacePrefix = record.values["interface-prefix"] ?? node.interfacePrefix
+      let root = record.values["cgroup-root"] ?? node.cgroupRoot ?? ""
+      cgroupRoot = root.isEmpty ? nil : root
+    }
+  }
+
+  private var podUIDs: Set<String> {
+    let files = FileManager.default
+    return Set(
+      ["pods", "runtime/sandboxes"].flatMap { (try? files.contentsOfDirectory(atPath: paths.data.appending($0).string)) ?? [] })
+  }
+
+  private func stopPods(_ places: Places) async throws -> Int {
     let runtime = try await ContainerRuntime(
       configuration: RuntimeConfiguration(
-        supervisorPath: FilePath(Machine.programDirectory).appending("swiftlet-pod"), runDirectory: paths.run,
-        stateDirectory: paths.data.appending("runtime"), cgroupRoot: node.cgroupRoot.map { FilePath($0) }, allowMissingControllers: true))
+        supervisorPath: FilePath(Machine.programDirectory).appending("swiftlet-pod"), runDirectory: FilePath(places.run),
+        stateDirectory: paths.data.appending("runtime"), cgroupRoot: places.cgroupRoot.map { FilePath($0) }, allowMissingControllers: true))
     let sandboxes = try await runtime.recover()
     await withTaskGroup(of: Void.self) { group in
       for sandbox in sandboxes { group.addTask { await Self.stop(sandbox, runtime) } }
@@ -70,25 +99,68 @@ struct Down: AsyncParsableCommand {
     }
   }
 
-  /// The first range of the cluster's, which an all-in-one node has.
-  private var nodeRange: String { IPv4Range(node.podCIDR)?.subrange(bits: 24, index: 0)?.text ?? node.podCIDR }
-
-  private func removeNetwork() throws {
-    guard FileManager.default.fileExists(atPath: paths.data.appending("network").string) else { return }
-    try PodNetwork(PodNetworkSettings.configuration(paths, node, podCIDR: nodeRange)).remove()
+  /// Volumes in memory are mounted below the data directory.
+  private func removeMounts() throws {
+    let below = paths.data.appending("pods").string + "/"
+    for mount in MachineChecks.mounts().reversed() where mount.hasPrefix(below) {
+      guard umount2(mount, Int32(MNT_DETACH) | Int32(UMOUNT_NOFOLLOW)) == 0 || errno == EINVAL else {
+        throw StartFailure("\(mount) cannot be unmounted: \(String(cString: strerror(errno)))")
+      }
+    }
   }
 
-  private func removeCgroups() throws {
-    guard let root = node.cgroupRoot ?? MachineChecks.cgroup2Mount().map({ $0 + "/swiftlet" }), FileManager.default.fileExists(atPath: root)
+  private func removeNetwork(_ places: Places) throws {
+    let directory = paths.data.appending("network")
+    guard FileManager.default.fileExists(atPath: directory.string) else { return }
+    let range = NodeRange.recorded(in: directory) ?? node.podCIDR
+    try PodNetwork(
+      PodNetworkSettings.configuration(paths, interfacePrefix: places.interfacePrefix, podCIDR: range, clusterCIDR: range)
+    ).remove()
+  }
+
+  private func removeCgroups(_ places: Places) throws {
+    guard let root = places.cgroupRoot ?? MachineChecks.cgroup2Mount().map({ $0 + "/swiftlet" }),
+      FileManager.default.fileExists(atPath: root)
     else { return }
     try CgroupTree(root: FilePath(root)).remove()
   }
+}
 
-  private func remove(_ path: String) {
+/// Removes files that are Swiftlet's own by their names, and the folder around them only where nothing else is in it.
+private enum Leftovers {
+  static let run = ["agent.sock", "images.sock", "pods", "swiftlet.lock", "up.pid"]
+  static let data = [
+    "images", "instance.json", "network", "pki", "pods", "probe", "runtime", "state.db", "state.db-shm", "state.db-wal", "state.db.lock",
+    "swiftlet.log", "swiftlet.lock",
+  ]
+
+  static func remove(_ names: [String], in directory: String) {
+    for name in names { removeFile(directory + "/" + name, andFolder: false) }
+    removeFolder(directory)
+  }
+
+  /// Logs of these pods: folders `<namespace>_<name>_<uid>`.
+  static func removeLogs(of pods: Set<String>, in directory: String) {
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? [] {
+      guard let uid = name.split(separator: "_").last, pods.contains(String(uid)) else { continue }
+      removeFile(directory + "/" + name, andFolder: false)
+    }
+    removeFolder(directory)
+  }
+
+  /// A file or a tree; with it a folder `swiftlet` around it where this was the last thing there.
+  static func removeFile(_ path: String, andFolder: Bool = true) {
     do {
       try FileManager.default.removeItem(atPath: path)
     } catch {
       if FileManager.default.fileExists(atPath: path) { print("\(path) was not removed: \(error)") }
     }
+    let folder = FilePath(path).removingLastComponent()
+    if andFolder, folder.lastComponent?.string == "swiftlet" { removeFolder(folder.string, isQuiet: true) }
+  }
+
+  private static func removeFolder(_ path: String, isQuiet: Bool = false) {
+    if rmdir(path) == 0 || errno == ENOENT || isQuiet { return }
+    print("\(path) stays: \(errno == ENOTEMPTY ? "there are other files in it" : String(cString: strerror(errno)))")
   }
 }

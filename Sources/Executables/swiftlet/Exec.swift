@@ -20,7 +20,7 @@ struct Exec: AsyncParsableCommand {
       var query = command.map { ("command", $0) }
       query += [("output", "1"), ("input", stdin ? "1" : "0"), ("error", tty ? "0" : "1"), ("tty", tty ? "1" : "0")]
       let path = "/exec" + (try await target.path(pod)) + AgentClient.query(query)
-      var session = try ExecStream(socket: target.paths.agentSocket.string, path: path)
+      var session = try ExecStream(socket: target.agent.socket, path: path)
       let code = try session.run(stdin: stdin, tty: tty)
       if code != 0 { throw ExitCode(code) }
     }
@@ -34,6 +34,7 @@ struct ExecStream {
   private var pending: [UInt8] = []
 
   init(socket path: String, path target: String) throws {
+    try AgentClient.checkSocket(path)
     descriptor = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
@@ -43,7 +44,7 @@ struct ExecStream {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
     }
     guard connected == 0 else {
-      throw StartFailure("no agent answers at \(path): \(String(cString: strerror(errno))). Is swiftlet running?")
+      throw AgentClient.noAnswer(path)
     }
     let head =
       "GET \(target) HTTP/1.1\r\nHost: agent\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"

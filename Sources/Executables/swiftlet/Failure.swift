@@ -1,3 +1,6 @@
+import NIOCore
+import SystemPackage
+
 #if canImport(Glibc)
   import Glibc
 #endif
@@ -15,41 +18,29 @@ func requireRoot(_ what: String) throws {
   }
 }
 
-/// A lock that one process holds for its data directory; it goes with the process.
-final class InstanceLock {
-  private let descriptor: Int32
-
-  init(directory: String) throws {
-    let path = directory + "/swiftlet.lock"
-    descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else {
-      throw StartFailure("\(path) cannot be opened: \(String(cString: strerror(errno))). Check the permissions of --data-dir \(directory).")
-    }
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-      var buffer = [CChar](repeating: 0, count: 32)
-      let count = read(descriptor, &buffer, 31)
-      let pid = count > 0 ? String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self) : "unknown"
-      close(descriptor)
-      throw StartFailure("another swiftlet (process \(pid)) runs on \(directory). Stop it first, or give this one a --data-dir of its own.")
-    }
-    ftruncate(descriptor, 0)
-    let text = "\(getpid())"
-    _ = text.withCString { write(descriptor, $0, strlen($0)) }
+/// What the system says about a failure, in its own words.
+func systemText(_ error: any Error) -> String {
+  switch error {
+  case let error as IOError: String(cString: strerror(error.errnoCode))
+  case let error as Errno: error.description
+  default: "\(error)"
   }
-
-  deinit { close(descriptor) }
 }
 
 /// Makes a directory and its parents.
 func makeDirectory(_ path: String, mode: mode_t = 0o755) throws {
-  var partial = ""
+  var partial = path.hasPrefix("/") ? "" : "."
   for part in path.split(separator: "/") {
     partial += "/" + part
-    guard mkdir(partial, mode) == 0 || errno == EEXIST else {
-      let problem = String(cString: strerror(errno))
-      throw StartFailure(
-        "the directory \(partial) cannot be made: \(problem). \(errno == ENOSPC ? "Free some disk space." : "Check its parent's permissions, or choose another path with the options.")"
-      )
-    }
+    var found = stat()
+    if mkdir(partial, mode) == 0 || (errno == EEXIST && stat(partial, &found) == 0 && found.st_mode & S_IFMT == S_IFDIR) { continue }
+    let code = errno
+    let remedy =
+      switch code {
+      case ENOSPC: "Free some disk space, or choose another path with the options."
+      case EEXIST: "Something else has this name; move it away, or choose another path with the options."
+      default: "Check its parent's permissions, or choose another path with the options."
+      }
+    throw StartFailure("the directory \(partial) cannot be made: \(String(cString: strerror(code))). \(remedy)")
   }
 }

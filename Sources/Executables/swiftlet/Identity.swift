@@ -36,7 +36,12 @@ struct Identity {
     kubeconfig.certificateAuthority = Array(authority.certificatePEM.utf8)
     kubeconfig.clientCertificate = Array(admin.certificatePEM.utf8)
     kubeconfig.clientKey = Array(admin.keyPEM.utf8)
-    if let slash = path.lastIndex(of: "/") { try makeDirectory(String(path[..<slash])) }
-    try PrivateFile.write(Array(kubeconfig.text(name: "swiftlet").utf8), to: path, mode: 0o600)
+    do {
+      if let slash = path.lastIndex(of: "/") { try makeDirectory(String(path[..<slash])) }
+      try PrivateFile.write(Array(kubeconfig.text(name: "swiftlet", user: "swiftlet-admin").utf8), to: path, mode: 0o600)
+    } catch {
+      let text = "\(error)"
+      throw StartFailure("the administrator's kubeconfig: \(text)\(text.hasSuffix(".") ? "" : ".") Choose another file with --kubeconfig.")
+    }
   }
 }

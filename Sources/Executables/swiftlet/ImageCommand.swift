@@ -1,4 +1,5 @@
 import ArgumentParser
+import FoundationEssentials
 import JSONCodec
 import SystemPackage
 
@@ -9,8 +10,8 @@ struct ImageCommand: AsyncParsableCommand {
     subcommands: [Import.self, Pull.self, List.self, Remove.self, InspectImage.self])
 
   struct Target: ParsableArguments {
-    @OptionGroup var paths: PathOptions
-    var client: AgentClient { AgentClient(socket: AgentSocket.imagesPath(paths.agentSocket.string)) }
+    @OptionGroup var agent: AgentOptions
+    var client: AgentClient { AgentClient(socket: AgentSocket.imagesPath(agent.socket)) }
   }
 
   struct Import: AsyncParsableCommand {
@@ -20,7 +21,8 @@ struct ImageCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await Role.exitingCleanly {
-        let path = file.hasPrefix("/") ? file : CurrentDirectory.path + "/" + file
+        let path = CurrentDirectory.absolute(file)
+        guard FileManager.default.fileExists(atPath: path) else { throw StartFailure("there is no file or folder \(path)") }
         let images = try await target.client.json("POST", "/images/import" + AgentClient.query([("path", path)]))
         for image in images.array ?? [] {
           print("imported \((image["names"].array ?? []).compactMap(\.string).joined(separator: ", ")) (\(image["id"].string ?? ""))")
@@ -53,7 +55,7 @@ struct ImageCommand: AsyncParsableCommand {
         for image in images.array ?? [] {
           let names = (image["names"].array ?? []).compactMap(\.string)
           let id = String((image["id"].string ?? "").replacing("sha256:", with: "").prefix(12))
-          let size = "\((image["size"].int ?? 0) / 1_000_000) MB"
+          let size = TextTable.size(Int64(image["size"].int ?? 0))
           for name in names.isEmpty ? ["<none>"] : names { rows.append([name, id, size]) }
         }
         TextTable.print(rows)
@@ -89,15 +91,24 @@ struct ImageCommand: AsyncParsableCommand {
 
 /// Columns as wide as their widest cell.
 enum TextTable {
-  static func print(_ rows: [[String]]) {
+  static func print(_ rows: [[String]]) { for line in lines(rows) { Swift.print(line) } }
+
+  static func lines(_ rows: [[String]]) -> [String] {
     let count = rows.map(\.count).max() ?? 0
     let widths = (0..<count).map { column in rows.map { $0.count > column ? $0[column].count : 0 }.max() ?? 0 }
-    for row in rows {
-      var line = ""
-      for (column, cell) in row.enumerated() {
-        line += column + 1 == row.count ? cell : cell + String(repeating: " ", count: widths[column] - cell.count + 3)
-      }
-      Swift.print(line)
+    return rows.map { row in
+      row.enumerated().map { column, cell in
+        column + 1 == row.count ? cell : cell + String(repeating: " ", count: widths[column] - cell.count + 3)
+      }.joined()
     }
+  }
+
+  /// Bytes as people read them: `640 kB`, `2.1 MB`, `187 MB`.
+  static func size(_ bytes: Int64) -> String {
+    var (value, unit) = (Double(bytes), "B")
+    for next in ["kB", "MB", "GB", "TB"] where value >= 1000 { (value, unit) = (value / 1000, next) }
+    if unit == "B" || value >= 99.5 { return "\(Int64(value.rounded())) \(unit)" }
+    let tenths = Int64((value * 10).rounded())
+    return "\(tenths / 10).\(tenths % 10) \(unit)"
   }
 }

@@ -1,5 +1,7 @@
 import CLinux
+import CgroupV2
 import FoundationEssentials
+import SystemPackage
 
 #if canImport(Glibc)
   import Glibc
@@ -82,18 +84,16 @@ enum MachineChecks {
   /// The cgroup v2 hierarchy and its controllers.
   static func controllers(root: String?) -> [Finding] {
     let remedy = "boot with systemd.unified_cgroup_hierarchy=1 (or cgroup_no_v1=all); --allow-missing-controllers runs without limits"
-    guard let tree = root ?? cgroup2Mount() else {
+    guard let tree = root ?? cgroup2Mount(), let available = CgroupHierarchy.controllers(reaching: FilePath(tree)) else {
       return [finding("cgroup v2", false, "no cgroup2 mount", "limits and accounting of pods", remedy)]
     }
-    let available = Set((file(tree + "/cgroup.controllers") ?? "").split(separator: " ").map(String.init))
     let purposes = [
       ("memory", "memory limits, OOM kills"), ("cpu", "cpu limits and shares"), ("pids", "limits on the number of processes"),
     ]
     return [finding("cgroup v2", true, tree, "limits and accounting of pods", "")]
       + purposes.map { name, purpose in
-        finding(
-          "cgroup \(name)", available.contains(name), available.contains(name) ? tree : "not in \(tree)/cgroup.controllers", purpose, remedy
-        )
+        let isThere = available.contains(name)
+        return finding("cgroup \(name)", isThere, isThere ? tree : "not in cgroup.controllers of \(tree)", purpose, remedy)
       }
   }
 
@@ -105,6 +105,29 @@ enum MachineChecks {
         purpose: port == 10250 ? "the node's HTTPS endpoint" : "the API server",
         remedy: "stop what listens there (ss -ltnp 'sport = :\(port)'), or choose another with --listen or --kubelet-port")
     }
+  }
+
+  /// Mount points of this process's namespace, in the order in which they were mounted.
+  static func mounts() -> [String] {
+    (file("/proc/self/mountinfo") ?? "").split(separator: "\n").compactMap { line in
+      let parts = line.split(separator: " ")
+      return parts.count > 4 ? unescaped(parts[4]) : nil
+    }
+  }
+
+  /// The kernel writes spaces and the like as `\040`.
+  private static func unescaped(_ text: Substring) -> String {
+    var bytes: [UInt8] = []
+    var rest = text.utf8[...]
+    while let byte = rest.popFirst() {
+      if byte == UInt8(ascii: "\\"), rest.count >= 3, let value = UInt8(String(decoding: rest.prefix(3), as: UTF8.self), radix: 8) {
+        bytes.append(value)
+        rest = rest.dropFirst(3)
+      } else {
+        bytes.append(byte)
+      }
+    }
+    return String(decoding: bytes, as: UTF8.self)
   }
 
   static func cgroup2Mount() -> String? {

@@ -47,8 +47,10 @@ struct RuntimeAdapter: PodRuntime {
   private static func exec(
     _ runtime: ContainerRuntime, _ command: [String], _ options: StreamOptions, _ container: String, _ sandbox: String
   ) async throws -> ProcessIO {
-    let session = try await runtime.exec(
-      ExecSpec(argv: command, stdin: options.stdin, tty: options.tty), container: container, in: sandbox)
+    var spec = ExecSpec(argv: command, stdin: options.stdin, tty: options.tty)
+    spec.rows = options.size?.rows ?? 0
+    spec.columns = options.size?.columns ?? 0
+    let session = try await runtime.exec(spec, container: container, in: sandbox)
     let terminal = options.tty ? shared(try session.terminalDescriptor()) : nil
     return ProcessIO(
       takeInput: {

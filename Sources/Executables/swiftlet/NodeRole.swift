@@ -20,6 +20,8 @@ struct NodeRole {
   let paths: PathOptions
   let options: NodeOptions
   let client: KubernetesClient
+  /// As whom services are followed; the node itself may not read endpoint slices.
+  let servicesClient: KubernetesClient
   /// The certificate of the node's endpoint, and who vouches for its callers (PEM).
   let serving: Credential
   let callerAuthority: String
@@ -45,18 +47,18 @@ struct NodeRole {
 
   /// Runs until the task is cancelled; pods go on running.
   func run(onReady: @escaping @Sendable () -> Void) async throws {
-    let missing = try Self.missingControllers(options)
+    _ = try Self.missingControllers(options)
     for directory in [paths.data, paths.run, FilePath(paths.logDirectory)] { try makeDirectory(directory.string) }
     let images = try await ImageStore(directory: paths.data.appending("images"), configuration: try registryConfiguration())
     let runtime = try await ContainerRuntime(
       configuration: RuntimeConfiguration(
         supervisorPath: FilePath(Machine.programDirectory).appending("swiftlet-pod"), runDirectory: paths.run,
         stateDirectory: paths.data.appending("runtime"), cgroupRoot: options.cgroupRoot.map { FilePath($0) },
-        allowMissingControllers: options.allowMissingControllers))
+        allowMissingControllers: options.allowMissingControllers, singleProcessOOMKill: options.singleProcessOOMKill))
     let recovered = try await runtime.recover()
     if !recovered.isEmpty { log.info("took over \(recovered.count) pods that were running") }
 
-    let configuration = kubeletConfiguration(missing)
+    let configuration = kubeletConfiguration(runtime.missingControllers)
     let events = EventRecorder(client: client, nodeName: nodeName, log: log)
     let agent = NodeAgent(configuration: configuration, client: client, events: events, clock: .system, log: log) {
       await images.list().map { (names: $0.names, bytes: $0.size) }
@@ -70,8 +72,10 @@ struct NodeRole {
       environments: environments, group: group, log: log)
     let servers = try await startServers(kubelet, images)
     onReady()
+    let services = NodeServices(
+      nodeName: nodeName, nodeAddress: nodeAddress, options: options, client: servicesClient, group: group, log: log)
     do {
-      try await kubelet.run()
+      try await Role.together([{ try await kubelet.run() }, { try await services.run() }])
     } catch is CancellationError {
     }
     await Task {
@@ -84,11 +88,14 @@ struct NodeRole {
     KubeletConfiguration(
       nodeName: nodeName, addresses: [nodeAddress], version: APIServer.version["gitVersion"].string ?? "", dataDirectory: paths.data,
       logDirectory: FilePath(paths.logDirectory), staticPodDirectory: options.staticPodDirectory.map { FilePath($0) },
-      port: options.kubeletPort, clusterDNS: options.clusterDNS.map { [$0] } ?? [], clusterDomain: options.clusterDomain,
+      port: options.kubeletPort,
+      clusterDNS: [options.clusterDNS ?? NodeServices.dnsAddress(serviceCIDR: options.serviceCIDR)].compactMap { $0 }, clusterDomain: options.clusterDomain,
       maxPods: options.maxPods, podPidsLimit: options.podPidsLimit, missingControllers: missing)
   }
 
-  private func makeVolumes(_ configuration: KubeletConfiguration, _ agent: NodeAgent, _ events: EventRecorder) -> (any PodVolumes, any PodEnvironments) {
+  private func makeVolumes(_ configuration: KubeletConfiguration, _ agent: NodeAgent, _ events: EventRecorder) -> (
+    any PodVolumes, any PodEnvironments
+  ) {
     let objects = WatchedObjects(client: client)
     let allocatable: @Sendable () -> [String: Quantity] = {
       (agent.node?["status"]["allocatable"].object ?? JSONObject()).reduce(into: [:]) { $0[$1.0] = $1.1.quantity }
@@ -119,12 +126,21 @@ struct NodeRole {
         if !range.isEmpty || Timestamp.now > deadline { break }
       }
     }
+    try Task.checkCancellation()
     guard !range.isEmpty else {
       throw StartFailure(
         "the cluster gave node \(nodeName) no range of pod addresses (spec.podCIDR) within \(Int(Self.rangeSecondsMax)) s; start its controllers, or set it with kubectl patch node"
       )
     }
-    let network = try PodNetwork(PodNetworkSettings.configuration(paths, options, podCIDR: range))
+    if let cluster = IPv4Range(options.podCIDR), let own = IPv4Range(range), !cluster.contains(own) {
+      throw StartFailure(
+        "the cluster gave node \(nodeName) the pod addresses \(range), which are not among --pod-cidr \(options.podCIDR). "
+          + "Start the node with the --pod-cidr of its cluster."
+      )
+    }
+    let network = try PodNetwork(
+      PodNetworkSettings.configuration(
+        paths, interfacePrefix: options.interfacePrefix, podCIDR: range, clusterCIDR: options.podCIDR))
     try network.start()
     try await network.recover(live: live)
     log.info("pods of this node get addresses of \(range)")
@@ -143,9 +159,7 @@ struct NodeRole {
     do {
       try await endpoint.start()
     } catch {
-      throw StartFailure(
-        "the node's endpoint cannot listen on port \(options.kubeletPort): \(error). See what listens there with `ss -ltnp 'sport = :\(options.kubeletPort)'`, or choose another with --kubelet-port."
-      )
+      throw Preflight.cannotListen("the node's endpoint", "0.0.0.0", options.kubeletPort, error, "--kubelet-port")
     }
     let tools = AgentSocket(path: paths.agentSocket.string, kubelet: kubelet, images: images, group: group, log: log)
     try await tools.start()
@@ -161,10 +175,11 @@ extension KubeletServer: StoppableServer {}
 
 /// How this instance's network is told from others on the machine.
 enum PodNetworkSettings {
-  static func configuration(_ paths: PathOptions, _ options: NodeOptions, podCIDR: String) -> PodNetworkConfiguration {
+  static func configuration(
+    _ paths: PathOptions, interfacePrefix: String, podCIDR: String, clusterCIDR: String
+  ) -> PodNetworkConfiguration {
     PodNetworkConfiguration(
-      stateDirectory: paths.data.appending("network"), interfacePrefix: options.interfacePrefix,
-      tableName: options.interfacePrefix == "swl" ? "swiftlet" : "swiftlet-\(options.interfacePrefix)", podCIDR: podCIDR,
-      clusterCIDR: options.podCIDR)
+      stateDirectory: paths.data.appending("network"), interfacePrefix: interfacePrefix,
+      tableName: interfacePrefix == "swl" ? "swiftlet" : "swiftlet-\(interfacePrefix)", podCIDR: podCIDR, clusterCIDR: clusterCIDR)
   }
 }

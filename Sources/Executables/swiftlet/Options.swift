@@ -1,3 +1,4 @@
+import APIServer
 import ArgumentParser
 import Logging
 import SystemPackage
@@ -13,10 +14,32 @@ struct PathOptions: ParsableArguments {
   @Option(name: .customLong("log-dir"), help: "Containers' log files.")
   var logDirectory = "/var/log/pods"
 
+  /// Other programs and later starts see these paths from other folders.
+  mutating func validate() throws {
+    for path in [\PathOptions.dataDirectory, \.runDirectory, \.logDirectory] {
+      self[keyPath: path] = CurrentDirectory.absolute(self[keyPath: path])
+    }
+    // A socket's path has at most 107 bytes, and images.sock comes behind this one.
+    guard runDirectory.utf8.count <= 95 else {
+      throw ValidationError("--run-dir \(runDirectory) is too long for the sockets below it: it may have 95 bytes")
+    }
+  }
+
   var data: FilePath { FilePath(dataDirectory) }
   var run: FilePath { FilePath(runDirectory) }
   /// Where the agent answers the machine's own tools.
   var agentSocket: FilePath { run.appending("agent.sock") }
+}
+
+/// All that a tool needs in order to find the agent.
+struct AgentOptions: ParsableArguments {
+  @Option(name: .customLong("run-dir"), help: "The --run-dir that swiftlet was started with.")
+  var runDirectory = "/run/swiftlet"
+
+  mutating func validate() throws { runDirectory = CurrentDirectory.absolute(runDirectory) }
+
+  var socket: String { FilePath(runDirectory).appending("agent.sock").string }
+  var client: AgentClient { AgentClient(socket: socket) }
 }
 
 struct LogOptionsGroup: ParsableArguments {
@@ -50,7 +73,7 @@ struct NodeOptions: ParsableArguments {
   @Option(name: .customLong("service-cidr"), help: "The addresses of the cluster's services.")
   var serviceCIDR = "10.96.0.0/16"
 
-  @Option(name: .customLong("cluster-dns"), help: "The DNS server that pods get; none by default while the cluster has no DNS of its own.")
+  @Option(name: .customLong("cluster-dns"), help: "The DNS server that pods get; by default the node's own at the tenth address of --service-cidr.")
   var clusterDNS: String?
 
   @Option(name: .customLong("cluster-domain"), help: "The cluster's DNS domain.")
@@ -64,6 +87,11 @@ struct NodeOptions: ParsableArguments {
 
   @Option(name: .customLong("pod-pids-limit"), help: "How many processes a pod may have; no limit by default.")
   var podPidsLimit: Int64?
+
+  @Flag(
+    name: .customLong("single-process-oom-kill"),
+    help: "Out of memory, the kernel kills one process of a container; by default it kills the container.")
+  var singleProcessOOMKill = false
 
   @Option(name: .customLong("cgroup-root"), help: "The cgroup v2 directory under which pods' cgroups are made.")
   var cgroupRoot: String?
@@ -81,6 +109,35 @@ struct NodeOptions: ParsableArguments {
 
   @Option(name: .customLong("interface-prefix"), help: "The first letters of the names of pods' links on the host.")
   var interfacePrefix = "swl"
+
+  func validate() throws {
+    for (option, value, example) in [("--pod-cidr", podCIDR, "10.244.0.0/16"), ("--service-cidr", serviceCIDR, "10.96.0.0/16")] {
+      guard IPv4Range(value) != nil else { throw ValidationError("\(option) \(value) is no IPv4 range such as \(example)") }
+    }
+    if let pods = IPv4Range(podCIDR), let services = IPv4Range(serviceCIDR), pods.overlaps(services) {
+      throw ValidationError("--pod-cidr \(podCIDR) and --service-cidr \(serviceCIDR) overlap; give them ranges apart from each other")
+    }
+    if let nodeIP, Machine.addressBytes(nodeIP) == nil { throw ValidationError("--node-ip \(nodeIP) is no IP address") }
+    if let clusterDNS, Machine.addressBytes(clusterDNS) == nil { throw ValidationError("--cluster-dns \(clusterDNS) is no IP address") }
+    if let nodeName, !Self.isNodeName(nodeName) {
+      throw ValidationError("--node-name \(nodeName): wants lower-case letters, digits, '-' and '.', at most 253, as DNS names are")
+    }
+    guard (0...65535).contains(kubeletPort) else { throw ValidationError("--kubelet-port \(kubeletPort) is no port: 1 to 65535") }
+    guard maxPods > 0 else { throw ValidationError("--max-pods \(maxPods): wants 1 or more") }
+    let isPrefix = interfacePrefix.utf8.allSatisfy { $0 &- 0x30 < 10 || ($0 | 0x20) &- 0x61 < 26 || $0 == 0x2D || $0 == 0x5F }
+    guard (1...7).contains(interfacePrefix.utf8.count), isPrefix else {
+      throw ValidationError("--interface-prefix \(interfacePrefix): wants 1 to 7 letters, digits, - or _")
+    }
+  }
+
+  private static func isNodeName(_ name: String) -> Bool {
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    return name.utf8.count <= 253
+      && parts.allSatisfy { part in
+        (1...63).contains(part.utf8.count) && part.first != "-" && part.last != "-"
+          && part.utf8.allSatisfy { $0 &- 0x30 < 10 || $0 &- 0x61 < 26 || $0 == 0x2D }
+      }
+  }
 }
 
 /// `0.0.0.0:6443` in parts.
@@ -124,4 +181,11 @@ struct ServerOptions: ParsableArguments {
     name: .customLong("audit-policy-file"),
     help: "An audit.k8s.io/v1 Policy that says what is written; without one, the metadata of every request.")
   var auditPolicyFile: String?
+
+  mutating func validate() throws {
+    kubeconfig = CurrentDirectory.absolute(kubeconfig)
+    guard auditLogPath != nil || auditPolicyFile == nil else {
+      throw ValidationError("--audit-policy-file needs --audit-log-path, where the events go")
+    }
+  }
 }

@@ -30,6 +30,20 @@ enum Role {
     }
   }
 
+  /// One line on standard output, at once: also where that is a file.
+  static func say(_ message: String) {
+    var line = "\(message)\n"
+    line.withUTF8 { _ = write(1, $0.baseAddress, $0.count) }
+  }
+
+  /// Runs all parts until one fails or all have ended; the others are cancelled then, and waited for.
+  static func together(_ parts: [@Sendable () async throws -> Void]) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for part in parts { group.addTask { try await part() } }
+      try await group.waitForAll()
+    }
+  }
+
   private static func complain(_ message: String) {
     var line = "swiftlet: \(message)\n"
     line.withUTF8 { _ = write(2, $0.baseAddress, $0.count) }

@@ -17,11 +17,14 @@ struct Server: AsyncParsableCommand {
       try makeDirectory(paths.dataDirectory, mode: 0o700)
       let lock = try InstanceLock(directory: paths.dataDirectory)
       defer { withExtendedLifetime(lock) {} }
+      var record = InstanceRecord(data: paths.data)
+      try record.take(options.record(node), data: paths.data)
       let log = Logger(label: "swiftlet")
       let plane = try await ControlPlaneRole(
         paths: paths, options: options, node: node, nodeAddress: node.nodeIP ?? Machine.address, group: .singleton, log: log)
-      print("export KUBECONFIG=\(options.kubeconfig)")
-      try await Role.running([{ await plane.run() }])
+      try record.note("server", plane.url)
+      Role.say("export KUBECONFIG=\(options.kubeconfig)")
+      try await Role.running([{ try await plane.run() }])
       log.info("stopped")
     }
   }

@@ -29,6 +29,24 @@ package struct CgroupHierarchy: Sendable, Equatable {
       isHybrid: parse(mounts: mounts).hasV1)
   }
 
+  /// The controllers that a tree at `root`, made yet or not, can be given: those of the hierarchy's top as far as it is seen
+  /// here. nil: `root` lies in no v2 hierarchy. `read` gives a file's text, nil where there is none.
+  package static func controllers(
+    reaching root: FilePath, read: (FilePath) -> String? = { try? Files.text($0.string) }
+  ) -> Set<String>? {
+    var path = root
+    var found: String?
+    while true {
+      let text = read(path.appending("cgroup.controllers"))
+      if text == nil, found != nil { break }
+      found = text ?? found
+      let parent = path.removingLastComponent()
+      if parent == path { break }
+      path = parent
+    }
+    return found.map { Set($0.split(whereSeparator: \.isWhitespace).map(String.init)) }
+  }
+
   /// From the lines of /proc/self/mounts.
   static func parse(mounts: String) -> (mountPoint: FilePath?, hasV1: Bool) {
     var mountPoint: FilePath?

@@ -64,6 +64,17 @@ package struct CgroupTree: Sendable {
     try CgroupDirectory(opening: parent(of: qos)).removeChild(Self.podName(uid))
   }
 
+  /// cpu.weight of the pods that lie below the burstable group, by their uid.
+  func burstableWeights() throws(KernelError) -> [String: Int64] {
+    let group = try CgroupDirectory(opening: parent(of: .burstable))
+    var result: [String: Int64] = [:]
+    for name in group.childNames() where name.hasPrefix("pod") {
+      let text = try? group.existingChild(name).value("cpu.weight")
+      result[String(name.dropFirst("pod".count))] = text.flatMap { Int64($0.prefix(while: \.isNumber)) }
+    }
+    return result
+  }
+
   /// Removes the whole tree again; EBUSY while a pod lives.
   package func remove() throws(KernelError) {
     guard let name = root.lastComponent?.string else { return }

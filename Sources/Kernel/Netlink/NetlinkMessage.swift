@@ -6,11 +6,14 @@ package struct NetlinkMessage: Sendable {
   package let type: UInt16
   package let flags: UInt16
   package let sequence: UInt32
+  /// The socket (`NetlinkSocket.port`) whose request this answers or tells about; 0: the kernel's own doing.
+  package let port: UInt32
   /// What follows the 16-byte header.
   package let payload: [UInt8]
 
-  package init(type: UInt16, flags: UInt16, sequence: UInt32, payload: [UInt8]) {
+  package init(type: UInt16, flags: UInt16, sequence: UInt32, port: UInt32 = 0, payload: [UInt8]) {
     self.type = type
+    self.port = port
     self.flags = flags
     self.sequence = sequence
     self.payload = payload
@@ -32,11 +35,15 @@ package struct NetlinkMessage: Sendable {
           type: datagram.loadUnaligned(fromByteOffset: offset + 4, as: UInt16.self),
           flags: datagram.loadUnaligned(fromByteOffset: offset + 6, as: UInt16.self),
           sequence: datagram.loadUnaligned(fromByteOffset: offset + 8, as: UInt32.self),
+          port: datagram.loadUnaligned(fromByteOffset: offset + 12, as: UInt32.self),
           payload: [UInt8](datagram[(offset + headerLength)..<(offset + length)])))
       offset += (length + 3) / 4 * 4
     }
     return messages
   }
+
+  /// NLMSG_ERROR with code 0.
+  var isAcknowledgement: Bool { type == Self.errorType && payload.count >= 4 && payload.native(at: 0, as: Int32.self) == 0 }
 
   /// For NLMSG_ERROR: nil is an acknowledgement.
   func failure(operation: String, target: String) -> NetlinkError? {

@@ -45,7 +45,16 @@ package final class NetlinkSocket: Sendable {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(raw, $0, socklen_t(MemoryLayout<NetlinkAddress>.size)) }
     }
     guard bound == 0 else { throw NetlinkError("bind(AF_NETLINK)", errno: Errno(rawValue: Glibc.errno)) }
+    var length = socklen_t(MemoryLayout<NetlinkAddress>.size)
+    let named = withUnsafeMutablePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(raw, $0, &length) }
+    }
+    guard named == 0 else { throw NetlinkError("getsockname(AF_NETLINK)", errno: Errno(rawValue: Glibc.errno)) }
+    port = address.port
   }
+
+  /// What the kernel calls this socket, also in what it tells others about this socket's requests.
+  package let port: UInt32
 
   /// For poll(2).
   package var rawDescriptor: Int32 { descriptor.rawValue }
@@ -149,12 +158,15 @@ package final class NetlinkSocket: Sendable {
         for message in messages where message.type == NetlinkMessage.errorType {
           let position = Int(message.sequence &- first)
           guard position < encoded.changeOfMessage.count else { continue }
-          let change = encoded.changeOfMessage[position].map { String(describing: transaction.changes[$0]) } ?? "commit"
-          if let failure = message.failure(operation: "nf_tables \(transaction.table.name)", target: String(change.prefix(200))) {
+          if message.isAcknowledgement {
+            isAcknowledged = true
+            continue
+          }
+          let change = encoded.changeOfMessage[position].map { transaction.changes[$0].summary } ?? "commit"
+          if let failure = message.failure(operation: "nf_tables \(transaction.table.name)", target: change) {
             drainAnswers()
             throw failure
           }
-          isAcknowledged = true
         }
       }
       guard isAcknowledged else {

@@ -101,6 +101,10 @@ extension Rule {
       writer.attribute(1, string: table.name)
       writer.attribute(2, string: chain)
       writer.nested(4) { list in expressions.forEach { $0.encode(into: &list) } }
+      if let comment {
+        let bytes = Array(comment.utf8.prefix(Rule.commentBytesMax)) + [0]
+        writer.attribute(7, [0, UInt8(bytes.count)] + bytes)  // NFTA_RULE_USERDATA: NFTNL_UDATA_RULE_COMMENT
+      }
     }
   }
 }
@@ -109,10 +113,11 @@ extension NamedSet {
   fileprivate func message(table: Table, identifier: UInt32) -> ChangeMessage {
     let keyType = DataType.concatenated(key)
     let isMap = value != .none
+    let isRangeByPart = flags.contains(.interval) && key.count > 1
     return ChangeMessage(9, flags: MessageFlags.create) { writer in  // NFT_MSG_NEWSET
       writer.attribute(1, string: table.name)
       writer.attribute(2, string: name)
-      writer.attribute(3, big: flags.rawValue | (isMap ? 8 : 0))  // NFT_SET_MAP
+      writer.attribute(3, big: flags.rawValue | (isMap ? 8 : 0) | (isRangeByPart ? 0x80 : 0))  // NFT_SET_MAP, NFT_SET_CONCAT
       writer.attribute(4, big: keyType.number)
       writer.attribute(5, big: UInt32(keyType.length))
       switch value {
@@ -124,6 +129,15 @@ extension NamedSet {
       case .verdict:
         writer.attribute(6, big: UInt32(0xffff_ff00))  // NFT_DATA_VERDICT
         writer.attribute(7, big: UInt32(0))
+      }
+      if isRangeByPart || sizeMax != nil {
+        writer.nested(9) { description in  // NFTA_SET_DESC
+          if let sizeMax { description.attribute(1, big: sizeMax) }  // NFTA_SET_DESC_SIZE
+          guard isRangeByPart else { return }
+          description.nested(2) { fields in  // NFTA_SET_DESC_CONCAT
+            for part in key { fields.nested(1) { $0.attribute(1, big: UInt32(part.length)) } }  // NFTA_SET_FIELD_LEN
+          }
+        }
       }
       writer.attribute(10, big: identifier)
       if let timeout { writer.attribute(11, big: timeout) }
@@ -138,6 +152,7 @@ extension Element {
     writer.nested(1) { element in
       if isIntervalEnd { element.attribute(3, big: UInt32(1)) }  // NFTA_SET_ELEM_FLAGS: NFT_SET_ELEM_INTERVAL_END
       element.dataValue(1, key)
+      if let keyEnd { element.dataValue(10, keyEnd) }  // NFTA_SET_ELEM_KEY_END
       switch value {
       case .none: break
       case .data(let bytes): element.dataValue(2, bytes)

@@ -18,6 +18,8 @@ package enum Expression: Hashable, Sendable {
   case meta(MetaKey, to: Register)
   case setMeta(MetaKey, from: Register)
   case conntrack(ConntrackKey, to: Register)
+  /// A part of the packet's flow as its first packet had it, before any translation.
+  case conntrackOriginal(ConntrackTuplePart, to: Register)
   /// What the routing table says about an address of the packet.
   case fib(FibResult, of: FibFlags, to: Register)
   /// The rule goes on only if the comparison holds.
@@ -34,6 +36,11 @@ package enum Expression: Hashable, Sendable {
   case verdictMap(String, key: Register)
   /// Adds the key to a dynamic set, or gives it a new time to live (milliseconds).
   case update(set: String, key: Register, timeout: UInt64?)
+  /// The same with a dynamic map. An element that is there keeps its value and only lives longer.
+  case updateMap(String, key: Register, data: Register, timeout: UInt64?)
+  /// Takes the key out of a dynamic set or map; the rule goes on whether it was there or not. For a map the kernel wants a register
+  /// with a value (of any content) all the same.
+  case removeKey(String, key: Register, data: Register?)
   case masquerade(NATFlags)
   case nat(NATKind, Family, address: Register?, port: Register?, flags: NATFlags)
   /// A number from offset to offset + modulus - 1.
@@ -52,6 +59,19 @@ package enum MetaKey: UInt32, Sendable {
 }
 
 package enum ConntrackKey: UInt32, Sendable { case state = 0, direction = 1, status = 2, mark = 3 }
+
+package enum ConntrackTuplePart: UInt32, Sendable {
+  case sourcePort = 11, destinationPort = 12
+  case sourceIPv4 = 19, destinationIPv4 = 20, sourceIPv6 = 21, destinationIPv6 = 22
+}
+
+/// Values of `ConntrackKey.status` (IPS_*), in the machine's byte order.
+package struct ConntrackStatus: OptionSet, Sendable {
+  package let rawValue: UInt32
+  package init(rawValue: UInt32) { self.rawValue = rawValue }
+  package static let sourceTranslated = ConntrackStatus(rawValue: 0x10)
+  package static let destinationTranslated = ConntrackStatus(rawValue: 0x20)
+}
 
 /// Values of `ConntrackKey.state`, in the machine's byte order.
 package struct ConntrackState: OptionSet, Sendable {
@@ -88,6 +108,6 @@ package struct NATFlags: OptionSet, Hashable, Sendable {
 
 package enum RejectKind: Hashable, Sendable {
   case tcpReset
-  /// ICMP destination unreachable with this code: 1 host, 3 port, 13 prohibited.
+  /// ICMP destination unreachable with this code: 1 host, 3 port, 13 prohibited. In an IPv6 table ICMPv6's: 1 prohibited, 4 port.
   case icmp(code: UInt8)
 }

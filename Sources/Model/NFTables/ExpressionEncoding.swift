@@ -13,13 +13,13 @@ extension Expression {
     switch self {
     case .payload: "payload"
     case .meta, .setMeta: "meta"
-    case .conntrack: "ct"
+    case .conntrack, .conntrackOriginal: "ct"
     case .fib: "fib"
     case .compare: "cmp"
     case .bitwise: "bitwise"
     case .immediate, .verdict: "immediate"
     case .lookup, .map, .verdictMap: "lookup"
-    case .update: "dynset"
+    case .update, .updateMap, .removeKey: "dynset"
     case .masquerade: "masq"
     case .nat: "nat"
     case .random: "numgen"
@@ -44,6 +44,10 @@ extension Expression {
     case .conntrack(let key, let register):
       data.attribute(2, big: key.rawValue)  // NFTA_CT_KEY
       data.attribute(1, big: register.number)  // NFTA_CT_DREG
+    case .conntrackOriginal(let part, let register):
+      data.attribute(2, big: part.rawValue)
+      data.attribute(1, big: register.number)
+      data.attribute(3, native: UInt8(0))  // NFTA_CT_DIRECTION: IP_CT_DIR_ORIGINAL
     case .fib(let result, let flags, let register):
       data.attribute(3, big: flags.rawValue)  // NFTA_FIB_FLAGS
       data.attribute(2, big: result.rawValue)  // NFTA_FIB_RESULT
@@ -76,7 +80,7 @@ extension Expression {
     case .reject(.icmp(let code)):
       data.attribute(1, big: UInt32(0))
       data.attribute(2, native: code)  // NFTA_REJECT_ICMP_CODE
-    case .lookup, .map, .verdictMap, .update:
+    case .lookup, .map, .verdictMap, .update, .updateMap, .removeKey:
       encodeSetAccess(into: &data)
     case .masquerade, .nat:
       encodeTranslation(into: &data)
@@ -101,6 +105,17 @@ extension Expression {
       data.attribute(4, big: key.number)  // NFTA_DYNSET_SREG_KEY
       data.attribute(3, big: UInt32(1))  // NFTA_DYNSET_OP: NFT_DYNSET_OP_UPDATE
       if let timeout { data.attribute(6, big: timeout) }
+      data.attribute(1, string: set)
+    case .updateMap(let map, let key, let value, let timeout):
+      data.attribute(4, big: key.number)
+      data.attribute(5, big: value.number)  // NFTA_DYNSET_SREG_DATA
+      data.attribute(3, big: UInt32(1))
+      if let timeout { data.attribute(6, big: timeout) }
+      data.attribute(1, string: map)
+    case .removeKey(let set, let key, let value):
+      data.attribute(4, big: key.number)
+      if let value { data.attribute(5, big: value.number) }
+      data.attribute(3, big: UInt32(2))  // NFT_DYNSET_OP_DELETE
       data.attribute(1, string: set)
     default: break
     }

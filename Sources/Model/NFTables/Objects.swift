@@ -88,14 +88,19 @@ package struct NamedSet: Hashable, Sendable {
   package let flags: Flags
   /// Milliseconds after which an element goes by itself; needs `.timeout`.
   package let timeout: UInt64?
+  /// How many elements it may have; nil: any number.
+  package let sizeMax: UInt32?
 
-  package init(_ name: String, key: [DataType], value: Value = .none, flags: Flags = [], timeout: UInt64? = nil) {
+  package init(
+    _ name: String, key: [DataType], value: Value = .none, flags: Flags = [], timeout: UInt64? = nil, sizeMax: UInt32? = nil
+  ) {
     precondition(!key.isEmpty, "a set needs a key")
     self.name = name
     self.key = key
     self.value = value
     self.flags = flags
     self.timeout = timeout
+    self.sizeMax = sizeMax
   }
 }
 
@@ -130,13 +135,16 @@ package struct Element: Hashable, Sendable {
 
   package let key: [UInt8]
   package let value: Value
-  /// In a set with `.interval`: the first key that is outside again.
+  /// In a set with `.interval` and a key of one part: the first key that is outside again.
   package let isIntervalEnd: Bool
+  /// In a set with `.interval` and a key of several parts: the last key of the range, part by part.
+  package let keyEnd: [UInt8]?
 
-  package init(_ key: [UInt8], value: Value = .none, isIntervalEnd: Bool = false) {
+  package init(_ key: [UInt8], value: Value = .none, isIntervalEnd: Bool = false, keyEnd: [UInt8]? = nil) {
     self.key = key
     self.value = value
     self.isIntervalEnd = isIntervalEnd
+    self.keyEnd = keyEnd
   }
 
   /// Parts one after the other, each padded to 4 bytes, as registers hold them.
@@ -146,11 +154,17 @@ package struct Element: Hashable, Sendable {
 }
 
 package struct Rule: Hashable, Sendable {
+  /// Longer comments are cut: the kernel keeps 256 bytes of a rule's user data.
+  package static let commentBytesMax = 240
+
   package let chain: String
   package let expressions: [Expression]
+  /// What `nft list` prints behind the rule.
+  package let comment: String?
 
-  package init(_ chain: String, _ expressions: [Expression]) {
+  package init(_ chain: String, _ expressions: [Expression], comment: String? = nil) {
     self.chain = chain
     self.expressions = expressions
+    self.comment = comment
   }
 }

@@ -14,6 +14,17 @@ package enum Change: Hashable, Sendable {
   case deleteElements(set: String, [Element])
 }
 
+extension Change {
+  /// For messages: what it does, without the elements of long lists.
+  package var summary: String {
+    switch self {
+    case .addElements(let set, let elements) where elements.count > 2: "addElements(\(set), \(elements.count) elements)"
+    case .deleteElements(let set, let elements) where elements.count > 2: "deleteElements(\(set), \(elements.count) elements)"
+    default: String(String(describing: self).prefix(200))
+    }
+  }
+}
+
 /// Changes to one table that take effect together or not at all.
 package struct Transaction: Hashable, Sendable {
   package let table: Table

@@ -2,9 +2,11 @@ import AsyncHTTPClient
 import JSONCodec
 import NIOCore
 import NIOHTTP1
+import NIOPosix
 import NIOSSL
 import OCISpec
 import Synchronization
+import SystemPackage
 
 /// One repository on one server with one login, for the time of one pull.
 final class RegistrySession: Sendable {
@@ -101,6 +103,9 @@ final class RegistrySession: Sendable {
 
   static func describe(_ error: any Error) -> String {
     if let error = error as? HTTPClientError { return error.shortDescription }
+    // All addresses of the name were tried; the first one's answer says enough.
+    if let error = error as? NIOConnectionError, let first = error.connectionErrors.first { return describe(first.error) }
+    if let error = error as? IOError { return Errno(rawValue: error.errnoCode).description }
     return "\(error)"
   }
 

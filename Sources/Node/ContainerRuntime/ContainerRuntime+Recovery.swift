@@ -168,6 +168,7 @@ extension ContainerRuntime {
       pod.waitUntilEmpty(milliseconds: Self.emptyWaitMS)
     }
     try cgroups.removePod(sandbox.spec.id, qos: sandbox.spec.qos)
+    try? burstable?.set(nil, ofPod: sandbox.spec.id)
   }
 
   // MARK: Figures

@@ -21,6 +21,7 @@ package final class ContainerRuntime: Sendable {
   let sandboxes = Mutex<[String: Sandbox]>([:])
   /// nil: no v2 tree to write in.
   let cgroups: CgroupTree?
+  let burstable: BurstableWeight?
   private let deviceFilter: SharedDescriptor?
   private let program: SharedDescriptor
 
@@ -28,6 +29,7 @@ package final class ContainerRuntime: Sendable {
     let parts = try await offPool { try Self.prepare(configuration) }
     self.configuration = configuration
     cgroups = parts.cgroups
+    burstable = try parts.cgroups.map { try BurstableWeight($0) }
     missingControllers = parts.missing
     deviceFilter = parts.filter
     program = parts.program
@@ -96,6 +98,7 @@ package final class ContainerRuntime: Sendable {
     } catch {
       try? await offPool {
         _ = try? self.cgroups?.removePod(spec.id, qos: spec.qos)
+        try? self.burstable?.set(nil, ofPod: spec.id)
         try files.removeAll()
       }
       throw error
@@ -119,11 +122,12 @@ package final class ContainerRuntime: Sendable {
     let ours = SharedDescriptor(OwnedDescriptor(owning: pair[0]))
     let theirs = OwnedDescriptor(owning: pair[1])
 
-    var cgroup: Int32 = -1
-    defer { if cgroup >= 0 { close(cgroup) } }
+    var cgroup: SharedDescriptor?
     if let cgroups {
       let pod = try cgroups.makePod(spec.id, qos: spec.qos, limits: spec.podResources)
-      cgroup = fcntl(try pod.child(CgroupTree.supervisorName).descriptor.rawValue, F_DUPFD_CLOEXEC, 3)
+      if spec.qos == .burstable { try burstable?.set(spec.podResources?.cpuWeight ?? BurstableWeight.kernelDefault, ofPod: spec.id) }
+      let own = try pod.child(CgroupTree.supervisorName)
+      cgroup = SharedDescriptor(try own.descriptor.duplicate())
     }
     let passed = [theirs.rawValue, listener.rawValue, run.rawValue, plan.rawValue]
     var pidfd: Int32 = -1
@@ -134,7 +138,8 @@ package final class ContainerRuntime: Sendable {
       free(id)
     }
     let argv: [UnsafePointer<CChar>?] = [UnsafePointer(name), UnsafePointer(id), nil]
-    let pid = cl_spawn(program.rawValue, argv, passed, passed.count, cgroup, &pidfd)
+    let pid = cl_spawn(program.rawValue, argv, passed, passed.count, cgroup?.rawValue ?? -1, &pidfd)
+    withExtendedLifetime((cgroup, plan)) {}
     try KernelError.check("clone3", configuration.supervisorPath.string, pid)
     return Spawned(socket: ours, pid: pid, pidfd: SharedDescriptor(OwnedDescriptor(owning: pidfd)))
   }
@@ -293,7 +298,7 @@ package final class ContainerRuntime: Sendable {
     guard let cgroups else { return nil }
     let pod = try CgroupDirectory(opening: cgroups.path(ofPod: sandbox.spec.id, qos: sandbox.spec.qos))
     let own = try pod.child(spec.id)
-    try own.apply(spec.limits, groupOOM: true)
+    try own.apply(spec.limits, groupOOM: !configuration.singleProcessOOMKill)
     if !spec.privileged, let deviceFilter {
       try KernelError.check("bpf(PROG_ATTACH)", "devices", cl_device_attach(own.descriptor.rawValue, deviceFilter.rawValue))
     }

@@ -14,16 +14,19 @@ package struct RuntimeConfiguration: Sendable {
   /// A directory of the v2 tree; nil: `swiftlet` below its mount point.
   package var cgroupRoot: FilePath?
   package var allowMissingControllers: Bool
+  /// Out of memory the kernel kills one process instead of the whole container.
+  package var singleProcessOOMKill: Bool
 
   package init(
     supervisorPath: FilePath, runDirectory: FilePath, stateDirectory: FilePath, cgroupRoot: FilePath? = nil,
-    allowMissingControllers: Bool = false
+    allowMissingControllers: Bool = false, singleProcessOOMKill: Bool = false
   ) {
     self.supervisorPath = supervisorPath
     self.runDirectory = runDirectory
     self.stateDirectory = stateDirectory
     self.cgroupRoot = cgroupRoot
     self.allowMissingControllers = allowMissingControllers
+    self.singleProcessOOMKill = singleProcessOOMKill
   }
 }
 

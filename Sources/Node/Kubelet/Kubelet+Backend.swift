@@ -29,7 +29,8 @@ extension Kubelet: KubeletBackend {
         for run in [seen.run, seen.previousRun].compactMap({ $0 }) { containers.append(Self.describe(name, run)) }
       }
       sandboxes.append([
-        "id": .string(pod.uid), "namespace": .string(pod.namespace), "name": .string(pod.name), "state": .string("\(observed.sandbox)"),
+        "id": .string(pod.uid), "namespace": .string(pod.namespace), "name": .string(pod.name),
+        "state": .string(String("\(observed.sandbox)".prefix { $0 != "(" })),
         "podIPs": JSON(observed.podIPs), "containers": .array(containers),
       ])
     }

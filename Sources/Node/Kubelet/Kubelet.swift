@@ -88,6 +88,9 @@ package final class Kubelet: Sendable {
 
   /// Sandboxes of an earlier agent get their workers from the objects that were stored with them.
   private func adoptRecovered() async {
+    if recovered.isEmpty { return }
+    let objects = (try? await services.client.list(.pods(), fieldSelector: "spec.nodeName=\(services.configuration.nodeName)"))?.items ?? []
+    let statuses = Dictionary(objects.map { (Pod($0).uid, $0["status"]) }) { $1 }
     for sandbox in recovered {
       let pod = Pod(sandbox.labels["pod"])
       guard !pod.uid.isEmpty, pod.uid == sandbox.id else {
@@ -98,7 +101,7 @@ package final class Kubelet: Sendable {
       }
       let isStatic = pod.metadata.annotations[StaticPods.sourceAnnotation].string == "file"
       let worker = makeWorker(pod, isStatic: isStatic)
-      await worker.start(adopting: sandbox)
+      await worker.start(adopting: sandbox, told: statuses[pod.uid] ?? .null)
     }
   }
 

@@ -54,6 +54,8 @@ package struct StreamOptions: Sendable {
   package var stderr: Bool
   /// A terminal: there is no separate stderr.
   package var tty: Bool
+  /// The terminal's size when the program starts; nil where the client has not told it.
+  package var size: WindowSize?
   package init(stdin: Bool = false, stdout: Bool = true, stderr: Bool = true, tty: Bool = false) {
     self.stdin = stdin
     self.stdout = stdout

@@ -5,7 +5,8 @@ import PodLifecycle
 
 extension PodWorker {
   /// Takes over what the runtime kept while no agent ran: the same processes, restart counts and exit codes.
-  func adopt(_ sandbox: SandboxState) {
+  /// `status` is what the API server has of the pod: it knows images' ids and users, which the runtime does not keep.
+  func adopt(_ sandbox: SandboxState, told status: JSON) {
     let attempt = sandbox.labels["sandboxAttempt"].int ?? 0
     observed.sandboxesMade = attempt + 1
     // An agent that died between the sandbox and its network leaves a sandbox without an address: made anew.
@@ -13,7 +14,9 @@ extension PodWorker {
     let isWhole = sandbox.isAlive && !observed.podIPs.isEmpty
     observed.sandbox = isWhole ? .ready(attempt: attempt) : .dead(attempt: attempt)
     for state in sandbox.containers.sorted(by: { $0.attempt < $1.attempt }) {
-      guard let run = adoptedRun(state, in: sandbox, attempt) else { continue }
+      guard let run = adoptedRun(state, in: sandbox, attempt, Self.told(state.id, in: status.isNull ? pod.status : status)) else {
+        continue
+      }
       observed[state.name].previousRun = observed[state.name].run
       observed[state.name].run = run
     }
@@ -23,8 +26,7 @@ extension PodWorker {
     }
   }
 
-  private func adoptedRun(_ state: ContainerState, in sandbox: SandboxState, _ attempt: Int) -> ContainerRun? {
-    let known = apiStatus(ofContainer: state.id)
+  private func adoptedRun(_ state: ContainerState, in sandbox: SandboxState, _ attempt: Int, _ known: JSON) -> ContainerRun? {
     var run = ContainerRun(
       id: state.id, attempt: state.attempt, sandboxAttempt: attempt, startedAt: Timestamp(nanosecondsSinceEpoch: state.startedAt),
       image: known["image"].string ?? "", imageID: known["imageID"].string ?? "", user: known["user"])
@@ -41,9 +43,9 @@ extension PodWorker {
     return run
   }
 
-  private func apiStatus(ofContainer id: String) -> JSON {
+  private static func told(_ id: String, in status: JSON) -> JSON {
     for list in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
-      for item in pod.status[list].array ?? [] {
+      for item in status[list].array ?? [] {
         if item["containerID"].string == "\(ContainerStatusBuilder.runtimeName)://\(id)" { return item }
       }
     }

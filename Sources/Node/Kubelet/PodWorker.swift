@@ -70,10 +70,10 @@ actor PodWorker {
   // MARK: - What comes in
 
   /// Begins: with nothing, or with what the runtime has kept of an earlier agent's work.
-  func start(adopting sandbox: SandboxState? = nil, rejection: (reason: String, message: String)? = nil) {
+  func start(adopting sandbox: SandboxState? = nil, told status: JSON = .null, rejection: (reason: String, message: String)? = nil) {
     observed.hostIPs = services.configuration.addresses
     let now = services.clock.now()
-    if let sandbox { adopt(sandbox) }
+    if let sandbox { adopt(sandbox, told: status) }
     observed.adopt(statusOf: pod, now: now)
     observed.startTime = observed.startTime ?? now
     for (name, seen) in observed.containers where seen.isRunning { beginProbes(name, wasAdopted: true) }

@@ -12,7 +12,8 @@ import SystemPackage
 /// What the runtime needs to know of a pod as a whole.
 func sandboxSpec(for pod: Pod, attempt: Int, services: PodServices) throws -> SandboxSpec {
   var spec = SandboxSpec(
-    id: pod.uid, podName: pod.name, namespace: pod.namespace, hostname: try podHostname(pod, clusterDomain: services.configuration.clusterDomain), qos: podQOS(pod),
+    id: pod.uid, podName: pod.name, namespace: pod.namespace,
+    hostname: try podHostname(pod, clusterDomain: services.configuration.clusterDomain), qos: podQOS(pod),
     logDirectory: FilePath(services.logDirectory(of: pod)))
   spec.hostNetwork = pod.spec.hostNetwork
   spec.hostPID = pod.spec.hostPID
@@ -85,7 +86,7 @@ func unenforcedLimits(of pod: Pod, missing: [String]) -> [String] {
   for (container, _) in pod.containersWithRoles {
     for controller in missing where controller != "pids" {
       guard let limit = container.limit(controller) else { continue }
-      result.append("\(container.name) \(controller) \(limit)")
+      result.append("\(container.name) \(controller) \(limit.text)")
     }
   }
   return result

@@ -54,6 +54,7 @@ package final class PodNetwork: Sendable {
     try worker.thread.performBlocking { [self] in
       try failing("prepare the host for pods") {
         let mtu = try configuration.mtu.map { UInt32($0) } ?? worker.defaultMTU()
+        try takeRange(worker)
         try settings.apply()
         try worker.route.request(.putRoute(PodWiring.emptyRange(plan.pods)))
         try noteStrays(worker)
@@ -103,16 +104,30 @@ package final class PodNetwork: Sendable {
       try failing("remove the pod network") {
         try worker.deleteLinks(worker.ownLinks(plan).values.map(\.index), plan: plan)
         try worker.netfilter.commit(.deleting(plan.table))
-        do {
-          try worker.route.request(.deleteRoute(PodWiring.emptyRange(plan.pods)))
-        } catch let error as NetlinkError where error.isAbsence {}
+        if let range = try NodeRange.read(configuration.stateDirectory) { try deleteRoute(of: range, worker) }
         // Every instance that is at work here has the route of its range.
         let others = try worker.routes().contains { $0.origin == Route.ours && $0.kind == .unreachable }
         try settings.restore(isNeeded: others)
       }
     }
     close()
-    for name in ["leases", "leases.new", "settings.new", "lock"] { removeFile(configuration.stateDirectory.appending(name)) }
+    for name in ["leases", "leases.new", "settings.new", NodeRange.name, NodeRange.name + ".new", "lock"] {
+      removeFile(configuration.stateDirectory.appending(name))
+    }
+  }
+
+  /// The range is on disk before its route is on the host: `remove` takes away exactly this route, whatever it is told.
+  private func takeRange(_ worker: NetworkWorker) throws {
+    let recorded = try NodeRange.read(configuration.stateDirectory)
+    if recorded == plan.pods { return }
+    if let recorded { try deleteRoute(of: recorded, worker) }  // the cluster gave the node another range
+    try NodeRange.write(plan.pods, configuration.stateDirectory)
+  }
+
+  private func deleteRoute(of range: IPv4Prefix, _ worker: NetworkWorker) throws {
+    do {
+      try worker.route.request(.deleteRoute(PodWiring.emptyRange(range)))
+    } catch  where error.isAbsence {}
   }
 
   // MARK: What the other files of this room share

@@ -18,7 +18,7 @@ enum Connections {
   /// - Throws: GRDB's errors, and `RevisionStoreError` where it knows more.
   static func open(path: String, limits: StoreLimits) throws -> Opened {
     try makeFile(path)
-    let writer = try DatabaseQueue(path: path, configuration: writerConfiguration(limits))
+    let writer = try DatabaseQueue(path: path, configuration: writerConfiguration(limits, path))
     let marks = try writer.inDatabase { database in
       try prepare(database, path: path, limits: limits)
       return (
@@ -41,17 +41,19 @@ enum Connections {
     _ = Glibc.close(descriptor)
   }
 
-  private static func writerConfiguration(_ limits: StoreLimits) -> Configuration {
+  private static func writerConfiguration(_ limits: StoreLimits, _ path: String) -> Configuration {
     var configuration = Configuration()
     configuration.label = "revision-store.writer"
     configuration.foreignKeysEnabled = false
     // Only a reader that stands in the way of a log restart is ever waited for.
     configuration.busyMode = .timeout(2)
     configuration.prepareDatabase { database in
+      // Before anything that writes: a file that is not ours to open stays as it is.
+      try identify(database, path)
       // The order matters: auto_vacuum is decided before anything is in the file.
       try database.execute(
         sql: """
-          PRAGMA auto_vacuum = INCREMENTAL;
+          \(try Query.integer(database, "PRAGMA auto_vacuum") == 2 ? "" : "PRAGMA auto_vacuum = INCREMENTAL;")
           PRAGMA journal_mode = WAL;
           PRAGMA synchronous = FULL;
           PRAGMA wal_autocheckpoint = 0;
@@ -65,24 +67,35 @@ enum Connections {
   private static func prepare(_ database: Database, path: String, limits: StoreLimits) throws {
     let pageSize = try Query.integer(database, "PRAGMA page_size") ?? 4_096
     let pages = try Query.integer(database, "PRAGMA page_count") ?? 0
-    let version = try Query.integer(database, "PRAGMA user_version") ?? 0
-    let applicationID = try Query.integer(database, "PRAGMA application_id") ?? 0
-    if version == 0, applicationID == 0, try tableCount(database) == 0 {
+    if try isEmpty(database) {
       try database.inTransaction(.immediate) {
         try Schema.create(database)
         return .commit
       }
-    } else {
-      guard applicationID == Schema.applicationID else {
-        throw RevisionStoreError(.incompatible, "\(path) is a database of another program; choose another data directory")
-      }
-      guard version == Schema.version else {
-        throw RevisionStoreError(
-          .incompatible, "\(path) has format \(version) and this program reads \(Schema.version); use the program that made it")
-      }
-      if pages * pageSize <= limits.openCheckBytesMax { try check(database, path) }
+    } else if pages * pageSize <= limits.openCheckBytesMax {
+      try check(database, path)
     }
     try database.execute(sql: "PRAGMA max_page_count = \(max(1, limits.fileBytesMax / pageSize))")
+  }
+
+  /// Throws `incompatible` where the file is another program's, or a newer one's.
+  private static func identify(_ database: Database, _ path: String) throws {
+    if try isEmpty(database) { return }
+    guard try Query.integer(database, "PRAGMA application_id") == Schema.applicationID else {
+      throw RevisionStoreError(.incompatible, "\(path) is a database of another program; choose another data directory")
+    }
+    let version = try Query.integer(database, "PRAGMA user_version") ?? 0
+    guard version == Schema.version else {
+      throw RevisionStoreError(
+        .incompatible,
+        "\(path) has format \(version), and this program knows \(Schema.version); start the newer swiftlet that made it, or choose another data directory"
+      )
+    }
+  }
+
+  private static func isEmpty(_ database: Database) throws -> Bool {
+    let marks = try Query.integer(database, "PRAGMA user_version") == 0 && Query.integer(database, "PRAGMA application_id") == 0
+    return try marks && tableCount(database) == 0
   }
 
   private static func tableCount(_ database: Database) throws -> Int64 {

@@ -40,7 +40,7 @@ enum StoreFailure {
   static func corrupt(_ path: String, _ detail: String) -> RevisionStoreError {
     RevisionStoreError(
       .corrupt,
-      "\(path) is damaged (\(detail)). Stop all that uses it, keep a copy of it and of \(path)-wal, and restore a backup; "
+      "\(path) is damaged (\(detail.split(separator: "\n").joined(separator: " "))). Stop all that uses it, keep a copy of it and of \(path)-wal, and restore a backup; "
         + "or move them away to begin with an empty cluster")
   }
 }

@@ -64,10 +64,22 @@ final class AuditTrail: Sendable {
     emit(.requestReceived, code: nil)
   }
 
+  /// Of the request that the present task answers; nil where nothing is written down.
+  @TaskLocal static var current: AuditTrail?
+
+  /// What admission wants to have written down beside the request.
+  func annotate(_ key: String, _ value: String) {
+    state.withLock { state in
+      if state.verdict.level > .none, state.event["annotations"][key].isNull { state.event["annotations"][key] = .string(value) }
+    }
+  }
+
   func note(_ result: APIResult) {
     state.withLock { state in
       guard state.verdict.level > .none, case .object(let object, _) = result else {
-        if case .document(let bytes) = result, state.verdict.level == .requestResponse { state.responseObject = (try? JSON.parse(bytes)) ?? .null }
+        if case .document(let bytes) = result, state.verdict.level == .requestResponse {
+          state.responseObject = (try? JSON.parse(bytes)) ?? .null
+        }
         return
       }
       if state.verdict.level == .requestResponse { state.responseObject = object }

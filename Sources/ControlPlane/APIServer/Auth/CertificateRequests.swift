@@ -59,7 +59,8 @@ struct CertificateRequest: Sendable {
     case .kubeletClient:
       if let why = nodeSubject { return why }
       guard alternatives.isEmpty else { return "subject alternative names are not allowed" }
-      return Self.matches(usages, "client auth") ? nil : "usages did not match [client auth digital signature], with or without key encipherment"
+      return Self.matches(usages, "client auth")
+        ? nil : "usages did not match [client auth digital signature], with or without key encipherment"
     case .kubeletServing:
       if let why = nodeSubject { return why }
       guard username == commonName else { return "the requester is not the node that the certificate is for" }
@@ -72,7 +73,8 @@ struct CertificateRequest: Sendable {
       }
       guard hosts > 0 else { return "at least one DNS or IP subjectAltName is required" }
       guard others == 0 else { return "only DNS and IP subjectAltNames are allowed" }
-      return Self.matches(usages, "server auth") ? nil : "usages did not match [digital signature server auth], with or without key encipherment"
+      return Self.matches(usages, "server auth")
+        ? nil : "usages did not match [digital signature server auth], with or without key encipherment"
     }
   }
 

@@ -18,7 +18,8 @@ package struct SecretKeys: Sendable {
 
   package init(file path: FilePath) throws {
     guard let data = FileManager.default.contents(atPath: path.string) else {
-      throw IdentityError(path: path.string, problem: "cannot be read; --encryption-key-file needs a file with a line `<name> <base64 of 32 bytes>`")
+      throw IdentityError(
+        path: path.string, problem: "cannot be read; --encryption-key-file needs a file with a line `<name> <base64 of 32 bytes>`")
     }
     try self.init(text: String(decoding: data, as: UTF8.self), path: path.string)
   }
@@ -67,7 +68,8 @@ package struct SecretKeys: Sendable {
     do {
       return Array(try AES.GCM.open(AES.GCM.SealedBox(combined: value[end...]), using: key, authenticating: Array(place.utf8)))
     } catch {
-      throw SecretKeyError(message: "\(place) cannot be decrypted with the key \(name): the key is another one of that name, or the value was changed")
+      throw SecretKeyError(
+        message: "\(place) cannot be decrypted with the key \(name): the key is another one of that name, or the value was changed")
     }
   }
 

@@ -1,9 +1,9 @@
 import Crypto
+import CryptoExtras
 import FoundationEssentials
 import JSONCodec
 import KubernetesAPI
 import SystemPackage
-import CryptoExtras
 
 /// Makes and checks service-account tokens: JSON Web Tokens signed with a key of the server's own, ES256 where it is a
 /// P-256 key (the one that is made at the first start), RS256 where somebody put an RSA key into its place.

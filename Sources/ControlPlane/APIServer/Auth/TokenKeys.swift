@@ -1,8 +1,8 @@
 import Crypto
+import CryptoExtras
 import FoundationEssentials
 import JSONCodec
 import SwiftASN1
-import CryptoExtras
 
 /// What signs tokens.
 enum TokenSigner: Sendable {

@@ -78,7 +78,9 @@ extension APIServer {
     }
     if let node = call.user.nodeName, !call.user.isAdministrator {
       guard kind == "Pod" else { throw refuse("node requested token not bound to a pod") }
-      guard let asked = reference["uid"].string, !asked.isEmpty else { throw refuse("node requested token with a pod binding without a uid") }
+      guard let asked = reference["uid"].string, !asked.isEmpty else {
+        throw refuse("node requested token with a pod binding without a uid")
+      }
       guard object["spec"]["nodeName"].string == node else {
         throw refuse("node requested token bound to a pod scheduled on a different node")
       }

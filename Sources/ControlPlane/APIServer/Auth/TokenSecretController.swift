@@ -78,7 +78,8 @@ struct TokenSecretController: Sendable {
     do {
       let secrets = try await client.list(.secrets(namespace), fieldSelector: "type=\(Self.secretType)").items
       for secret in secrets where secret["metadata"]["annotations"][Self.nameAnnotation].string == account {
-        _ = try await client.delete(.secrets(namespace), name: secret["metadata"]["name"].string ?? "", uid: secret["metadata"]["uid"].string)
+        _ = try await client.delete(
+          .secrets(namespace), name: secret["metadata"]["name"].string ?? "", uid: secret["metadata"]["uid"].string)
       }
     } catch let error as APIStatusError where error.isNotFound {
     } catch {

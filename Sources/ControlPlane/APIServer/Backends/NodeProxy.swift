@@ -25,7 +25,8 @@ struct NodeProxy: Sendable {
     if subresource == "log" { return .served(try await log(call, target, path + query, pod, container)) }
     guard let served = call.served else { throw APIFailure.badRequest("Upgrade request required") }
     guard served.headers.contains(name: "upgrade") else { throw APIFailure.badRequest("Upgrade request required") }
-    return .served(try await forward(served, to: UpgradeTarget(host: target.host, port: target.port, tls: server.kubelets.tls), uri: path + query))
+    return .served(
+      try await forward(served, to: UpgradeTarget(host: target.host, port: target.port, tls: server.kubelets.tls), uri: path + query))
   }
 
   /// The container that the request means: the only one, or the default one of the annotation.

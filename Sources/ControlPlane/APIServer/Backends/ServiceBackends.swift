@@ -56,7 +56,8 @@ struct ServiceBackends: Sendable {
       guard Self.isReady(pod), let address = object["status"]["podIP"].string, !address.isEmpty else { continue }
       let target = port["targetPort"]
       let named = (pod.spec.containers + pod.spec.initContainers.filter(\.isSidecar)).flatMap(\.ports)
-      let number = target.int ?? named.first { $0["name"].string == target.string }?["containerPort"].int ?? (target.isNull ? port["port"].int : nil)
+      let number =
+        target.int ?? named.first { $0["name"].string == target.string }?["containerPort"].int ?? (target.isNull ? port["port"].int : nil)
       if let number { found.append(Backend(host: address, port: number)) }
     }
     return found.randomElement()
@@ -78,7 +79,8 @@ extension Resources {
   /// All objects of a kind, in a namespace or everywhere.
   func all(_ plural: String, group: String = "", version: String = "v1", namespace: String? = nil) async throws -> [JSON] {
     let page = try await store.list(
-      prefix: ResourceRequest.prefix(resource(plural, group: group, version: version), namespace: namespace), after: nil, limit: nil, at: nil)
+      prefix: ResourceRequest.prefix(resource(plural, group: group, version: version), namespace: namespace), after: nil, limit: nil,
+      at: nil)
     return try page.items.map { try decoded.object($0) }
   }
 }

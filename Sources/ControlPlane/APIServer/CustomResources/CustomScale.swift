@@ -7,7 +7,8 @@ extension APIServer {
   func customScale(_ call: APICall, _ request: ResourceRequest, _ custom: CustomResource) async throws -> APIResult {
     func scale(_ object: JSON) throws -> JSON {
       guard let scale = custom.scale(of: object) else {
-        throw APIFailure.internalError("the spec replicas field \".\(custom.scale?.specReplicas.joined(separator: ".") ?? "")\" does not exist")
+        throw APIFailure.internalError(
+          "the spec replicas field \".\(custom.scale?.specReplicas.joined(separator: ".") ?? "")\" does not exist")
       }
       return scale
     }
@@ -30,7 +31,9 @@ extension APIServer {
       }
       var changed = current
       custom.setReplicas(replicas, in: &changed)
-      if let version = wanted["metadata"]["resourceVersion"].string, !version.isEmpty { changed["metadata"]["resourceVersion"] = .string(version) }
+      if let version = wanted["metadata"]["resourceVersion"].string, !version.isEmpty {
+        changed["metadata"]["resourceVersion"] = .string(version)
+      }
       return changed
     }
     return .object(try scale(object))

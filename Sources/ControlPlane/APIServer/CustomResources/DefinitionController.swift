@@ -91,7 +91,11 @@ struct DefinitionController: Sendable {
               : .put(key: stored.key, value: bytes, .revision(stored.revision)))
           return
         }
-        await write(definition, { var d = definition; d["status"] = definitionStatus(definition, deletion: .inProgress, now: .now); return d }())
+        await write(
+          definition,
+          {
+            var d = definition; d["status"] = definitionStatus(definition, deletion: .inProgress, now: .now); return d
+          }())
       } catch {
         resources.log.debug("the objects of definition \(name) are not gone yet: \(error)")
       }

@@ -66,7 +66,8 @@ extension Resources {
     } catch let error as WebhookCaller.Failure {
       let text = error.description
       let head = "failed to call webhook: "
-      throw APIFailure.internalError("conversion webhook for \(kind) failed: \(text.hasPrefix(head) ? String(text.dropFirst(head.count)) : text)")
+      throw APIFailure.internalError(
+        "conversion webhook for \(kind) failed: \(text.hasPrefix(head) ? String(text.dropFirst(head.count)) : text)")
     }
     var answers = converted.makeIterator()
     return objects.map { $0["apiVersion"].string == apiVersion ? $0 : answers.next() ?? $0 }

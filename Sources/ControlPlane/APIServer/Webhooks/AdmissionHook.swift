@@ -28,7 +28,8 @@ struct AdmissionHook: Sendable {
   let timeoutSeconds: Int
   let hasSideEffects: Bool
   let reinvokes: Bool
-  let conditions: [(name: String, expression: String)]
+  /// matchConditions.
+  let conditions: JSON
 
   init?(_ hook: JSON, configuration: String, isMutating: Bool) {
     guard let name = hook["name"].string else { return nil }
@@ -46,7 +47,7 @@ struct AdmissionHook: Sendable {
     timeoutSeconds = hook["timeoutSeconds"].int ?? 10
     hasSideEffects = !["None", "NoneOnDryRun"].contains(hook["sideEffects"].string)
     reinvokes = hook["reinvocationPolicy"].string == "IfNeeded"
-    conditions = (hook["matchConditions"].array ?? []).map { ($0["name"].string ?? "", $0["expression"].string ?? "") }
+    conditions = hook["matchConditions"]
   }
 
   private static func selector(_ json: JSON) -> LabelSelector? { json.isNull || json.isEmpty ? .everything : LabelSelector(json: json) }

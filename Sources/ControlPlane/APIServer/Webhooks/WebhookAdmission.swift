@@ -7,17 +7,11 @@ struct WebhookAdmission: Sendable {
   let mutating: LiveCollection
   let validating: LiveCollection
   let caller: WebhookCaller
-  let conditions: any HookConditions
+  let conditions: HookConditions
 
   /// What calls have to say beside their verdict.
   struct Notes: Sendable {
     var warnings: [String] = []
-  }
-
-  /// Kinds that no webhook sees: they would be able to lock everybody out.
-  private static func isExempt(_ attempt: AdmissionAttempt) -> Bool {
-    let resource = attempt.request.resource
-    return resource.group == "admissionregistration.k8s.io" && resource.plural.hasSuffix("webhookconfigurations")
   }
 
   private func versions(_ attempt: AdmissionAttempt, _ hook: AdmissionHook, _ registry: SchemaRegistry) -> [String] {
@@ -36,11 +30,11 @@ struct WebhookAdmission: Sendable {
     else { return nil }
     if !hook.conditions.isEmpty {
       switch conditions.judge(hook, attempt, object) {
-      case .holds: break
-      case .fails: return nil
+      case .hold: break
+      case .fail: return nil
       case .cannotTell(let why):
         if hook.failure == .ignore { return nil }
-        throw APIFailure(403, "Forbidden", why)
+        throw APIFailure.forbidden(attempt.request.resource, attempt.name, why)
       }
     }
     if attempt.isDryRun, hook.hasSideEffects {
@@ -55,7 +49,7 @@ struct WebhookAdmission: Sendable {
   func mutate(
     _ object: JSON?, _ attempt: AdmissionAttempt, _ resources: Resources, _ notes: inout Notes, normalize: (JSON) throws -> JSON
   ) async throws -> JSON? {
-    guard !Self.isExempt(attempt) else { return object }
+    guard !attempt.isExempt else { return object }
     let configurations = try await mutating.all().objects
     guard !configurations.isEmpty else { return object }
     let hooks = AdmissionHook.all(configurations, isMutating: true)
@@ -97,13 +91,13 @@ struct WebhookAdmission: Sendable {
   /// Where a hook cannot be asked, its failure policy decides.
   private func failed<Value>(_ hook: AdmissionHook, _ error: any Error, _ value: Value) throws -> Value {
     if hook.failure == .ignore { return value }
-    throw APIFailure.internalError("Internal error occurred: failed calling webhook \"\(hook.name)\": \(error)")
+    throw APIFailure.internalError("failed calling webhook \"\(hook.name)\": \(error)")
   }
 
   // MARK: validating
 
   func validate(_ object: JSON?, _ attempt: AdmissionAttempt, _ resources: Resources, _ notes: inout Notes) async throws {
-    guard !Self.isExempt(attempt) else { return }
+    guard !attempt.isExempt else { return }
     let configurations = try await validating.all().objects
     guard !configurations.isEmpty else { return }
     var called: [(AdmissionHook, String)] = []
@@ -144,7 +138,9 @@ struct WebhookAdmission: Sendable {
       let answer = try await caller.post(review, to: hook.client, timeoutSeconds: hook.timeoutSeconds, resources)
       guard answer["kind"].string == "AdmissionReview", answer["apiVersion"].string == "admission.k8s.io/v1" else {
         throw WebhookCaller.Failure(
-          description: "received invalid webhook response: expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got \(answer["apiVersion"].string ?? ""), Kind=\(answer["kind"].string ?? "")")
+          description:
+            "received invalid webhook response: expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got \(answer["apiVersion"].string ?? ""), Kind=\(answer["kind"].string ?? "")"
+        )
       }
       response = answer["response"]
       guard !response.isNull else { throw WebhookCaller.Failure(description: "webhook response was absent") }
@@ -172,22 +168,4 @@ struct WebhookAdmission: Sendable {
     }
     return APIFailure(max(400, status["code"].int ?? 0), reason, message, details: status["details"])
   }
-}
-
-/// Judges the matchConditions of webhooks.
-protocol HookConditions: Sendable {
-  func judge(_ hook: AdmissionHook, _ attempt: AdmissionAttempt, _ object: JSON?) -> HookVerdict
-}
-
-/// Where no expressions can be judged.
-struct NoConditions: HookConditions {
-  func judge(_ hook: AdmissionHook, _ attempt: AdmissionAttempt, _ object: JSON?) -> HookVerdict {
-    .cannotTell("this server cannot judge the matchConditions of webhook \"\(hook.name)\"")
-  }
-}
-
-enum HookVerdict: Sendable, Equatable {
-  case holds
-  case fails
-  case cannotTell(String)
 }

@@ -31,10 +31,14 @@ struct WebhookCaller: Sendable {
       let answer = try await client.execute(request, timeout: .seconds(Int64(timeoutSeconds)))
       let body = Array((try await answer.body.collect(upTo: Self.answerBytesMax)).readableBytesView)
       guard (200..<300).contains(answer.status.code) else {
-        throw Failure(description: "an error on the server (\"\(String(decoding: body.prefix(512), as: UTF8.self))\") has prevented the request from succeeding")
+        throw Failure(
+          description:
+            "an error on the server (\"\(String(decoding: body.prefix(512), as: UTF8.self))\") has prevented the request from succeeding")
       }
       return try JSON.parse(body)
-    } catch let error as HTTPClientError where [.deadlineExceeded, .connectTimeout, .readTimeout, .getConnectionFromPoolTimeout].contains(error) {
+    } catch let error as HTTPClientError
+      where [.deadlineExceeded, .connectTimeout, .readTimeout, .getConnectionFromPoolTimeout].contains(error)
+    {
       throw Failure(description: "failed to call webhook: Post \"\(shown)\": context deadline exceeded")
     } catch let error as Failure {
       throw Failure(description: "failed to call webhook: \(error)")
@@ -66,6 +70,7 @@ struct WebhookCaller: Sendable {
     }
     let host = "\(name).\(namespace).svc"
     return Target(
-      url: "https://\(host):\(backend.port)\(path)", shown: "https://\(host):\(port)\(path)", name: host, address: backend.host, trust: trust)
+      url: "https://\(host):\(backend.port)\(path)", shown: "https://\(host):\(port)\(path)", name: host, address: backend.host,
+      trust: trust)
   }
 }

@@ -133,7 +133,7 @@ package enum CELFieldName {
   ]
 
   /// The field's name for a name in expressions.
-  static func unescape(_ name: String) -> String {
+  package static func unescape(_ name: String) -> String {
     guard name.utf8.count > 4, name.contains("__") else { return name }
     if name.hasPrefix("__"), name.hasSuffix("__"), reserved.contains(String(name.dropFirst(2).dropLast(2))) {
       return String(name.dropFirst(2).dropLast(2))

@@ -105,7 +105,7 @@ package final class CELContext {
       return try read(slot)
     case .variable(let name):
       try charge(Cost.attribute)
-      guard let value = activation.value(of: name) else { throw CELError("no such attribute(s): \(name)") }
+      guard let value = try activation.value(of: name) else { throw CELError("no such attribute(s): \(name)") }
       return value
     case .unresolved(let name): throw CELError("no such attribute(s): \(name)")
     case .select(let operand, let field, let isOptional):

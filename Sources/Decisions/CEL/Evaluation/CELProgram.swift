@@ -1,7 +1,7 @@
 /// Where an expression's variables get their values.
 package protocol CELActivation {
-  /// Nil where there is no such variable.
-  func value(of variable: String) -> CELValue?
+  /// Nil where there is no such variable; throws where it has no value, such as one that is computed when it is first asked for.
+  func value(of variable: String) throws(CELError) -> CELValue?
 }
 
 /// Variables in a dictionary.

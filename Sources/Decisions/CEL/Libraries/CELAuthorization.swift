@@ -15,6 +15,14 @@ package struct CELAuthorizationCheck: Sendable, Equatable {
   package var labelSelector: String?
   package var verb = ""
 
+  package init(group: String = "", resource: String = "", subresource: String = "", namespace: String = "", name: String = "") {
+    self.group = group
+    self.resource = resource
+    self.subresource = subresource
+    self.namespace = namespace
+    self.name = name
+  }
+
   package struct ServiceAccount: Sendable, Equatable {
     package let namespace: String
     package let name: String

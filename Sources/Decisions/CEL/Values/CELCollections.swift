@@ -256,7 +256,7 @@ package struct CELObject: Sendable {
   }
 
   /// Fields by their names in expressions, as far as the schema has such names.
-  var names: [String] {
+  package var names: [String] {
     switch storage {
     case .json(let object, _): object.keys.map { CELFieldName.escape($0) ?? $0 }
     case .fields(let fields, _): fields.map(\.name)

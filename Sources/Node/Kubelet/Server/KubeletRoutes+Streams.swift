@@ -15,10 +15,12 @@ extension KubeletRoutes {
     try await backend.checkRunning(target)
     let backend = backend
     return upgradeRemoteCommand(request: request, options: options) { client in
-      await withContainerStreams(client) { streams in
+      await withContainerStreams(client) { streams, firstSize in
         do {
-          return remoteCommandStatus(
-            exitCode: try await backend.exec(target, command: command, options: StreamOptions(options), streams: streams))
+          var options = StreamOptions(options)
+          // A program that asks at once finds the terminal as large as it is.
+          if options.tty { options.size = await firstSize() }
+          return remoteCommandStatus(exitCode: try await backend.exec(target, command: command, options: options, streams: streams))
         } catch { return remoteCommandStatus(failure: "\(error)") }
       }
     }
@@ -29,7 +31,7 @@ extension KubeletRoutes {
     try await backend.checkRunning(target)
     let backend = backend
     return upgradeRemoteCommand(request: request, options: options) { client in
-      await withContainerStreams(client) { streams in
+      await withContainerStreams(client) { streams, _ in
         do {
           try await backend.attach(target, options: StreamOptions(options), streams: streams)
           return remoteCommandStatus(exitCode: 0)
@@ -98,16 +100,36 @@ extension StreamOptions {
   }
 }
 
-/// The client's streams in the backend's terms, for the time of `body`.
-private func withContainerStreams(_ client: RemoteCommandStreams, _ body: (ContainerStreams) async -> JSON) async -> JSON {
+/// Milliseconds that a client has to tell its terminal's size before the program starts without.
+private let firstSizePatience = 200
+
+/// The client's streams in the backend's terms, for the time of `body`, and the terminal's first size.
+private func withContainerStreams(
+  _ client: RemoteCommandStreams, _ body: (ContainerStreams, _ firstSize: () async -> WindowSize?) async -> JSON
+) async -> JSON {
   let (resizes, continuation) = AsyncStream<WindowSize>.makeStream(bufferingPolicy: .bufferingNewest(1))
+  let (first, firstContinuation) = AsyncStream<WindowSize>.makeStream(bufferingPolicy: .bufferingOldest(1))
   let resizing = Task {
-    for await size in client.resizes { continuation.yield(WindowSize(columns: size.width, rows: size.height)) }
+    for await size in client.resizes {
+      let size = WindowSize(columns: size.width, rows: size.height)
+      firstContinuation.yield(size)
+      continuation.yield(size)
+    }
+    firstContinuation.finish()
     continuation.finish()
   }
   defer { resizing.cancel() }
   return await body(
-    ContainerStreams(stdin: client.stdin, writeOut: client.writeOut, writeError: client.writeError, resizes: resizes))
+    ContainerStreams(stdin: client.stdin, writeOut: client.writeOut, writeError: client.writeError, resizes: resizes)
+  ) {
+    let patience = Task {
+      try await Task.sleep(for: .milliseconds(firstSizePatience))
+      firstContinuation.finish()
+    }
+    defer { patience.cancel() }
+    for await size in first { return size }
+    return nil
+  }
 }
 
 /// A connected socket as a channel that can be half-closed. NIO closes the descriptor, also where this throws.

@@ -155,10 +155,13 @@ actor PodVolumeSet {
     for volume in usedVolumes(pod) where VolumeKind(volume) == .projection {
       for (kind, name) in VolumePayload.references(volume) where seen.insert("\(kind) \(name)").inserted {
         let changes = objects.changes(kind, pod.namespace, name)
-        followers.append(Task { [weak self] in for await _ in changes {
-          guard let self else { return }
-          await self.refresh()
-        } })
+        followers.append(
+          Task { [weak self] in
+            for await _ in changes {
+              guard let self else { return }
+              await self.refresh()
+            }
+          })
       }
     }
     if !tokens.isEmpty { followers.append(Task { [weak self] in await self?.keepTokensFresh() }) }

@@ -61,7 +61,8 @@ package final class VolumeManager: PodVolumes {
   }
 
   package func teardown(podUID: String) async throws {
-    let set = sets.withLock { $0.removeValue(forKey: podUID) }
+    let set =
+      sets.withLock { $0.removeValue(forKey: podUID) }
       ?? PodVolumeSet(uid: podUID, settings: settings, objects: objects, clock: clock, log: log)
     do {
       try await set.teardown()

@@ -1,0 +1,139 @@
+import JSONCodec
+import KubernetesClient
+import Logging
+import NFTables
+import ServiceRules
+import Synchronization
+import Testing
+
+@testable import ServiceProxy
+
+/// An API server of services and slices that remembers them and tells whoever watches.
+final class FakeAPI: APITransport {
+  private struct State {
+    var objects: [String: [String: JSON]] = [:]
+    var watchers: [String: [AsyncThrowingStream<WatchEvent, any Error>.Continuation]] = [:]
+  }
+
+  private let state = Mutex(State())
+
+  private static func plural(_ path: String) -> String { String(path.split(separator: "/").last ?? "") }
+
+  func put(_ plural: String, _ object: JSON) {
+    state.withLock { state in
+      let name = object["metadata"]["name"].string ?? ""
+      let isNew = state.objects[plural, default: [:]].updateValue(object, forKey: name) == nil
+      for watcher in state.watchers[plural] ?? [] { watcher.yield(WatchEvent(kind: isNew ? .added : .modified, object: object)) }
+    }
+  }
+
+  func remove(_ plural: String, _ name: String) {
+    state.withLock { state in
+      guard let object = state.objects[plural]?.removeValue(forKey: name) else { return }
+      for watcher in state.watchers[plural] ?? [] { watcher.yield(WatchEvent(kind: .deleted, object: object)) }
+    }
+  }
+
+  func send(_ request: APIRequest) async throws -> APIResponse {
+    let items = state.withLock { Array(($0.objects[Self.plural(request.path)] ?? [:]).values) }
+    return APIResponse(status: 200, body: ["metadata": ["resourceVersion": "1"], "items": .array(items)])
+  }
+
+  func watch(_ request: APIRequest) async throws -> AsyncThrowingStream<WatchEvent, any Error> {
+    let (stream, continuation) = AsyncThrowingStream.makeStream(of: WatchEvent.self)
+    let plural = Self.plural(request.path)
+    state.withLock { state in
+      for object in (state.objects[plural] ?? [:]).values { continuation.yield(WatchEvent(kind: .modified, object: object)) }
+      state.watchers[plural, default: []].append(continuation)
+    }
+    return stream
+  }
+}
+
+/// Tries until the condition holds or the time is over.
+func eventually(within: Duration = .seconds(3), _ condition: () async throws -> Bool) async throws -> Bool {
+  let end = ContinuousClock.now + within
+  while ContinuousClock.now < end {
+    if try await condition() { return true }
+    try await Task.sleep(for: .milliseconds(10))
+  }
+  return false
+}
+
+@Suite(.enabled(if: isRoot), .serialized)
+struct ProxyTests {
+  private func configuration(_ lab: Lab) -> ServiceProxyConfiguration {
+    var configuration = ServiceProxyConfiguration(
+      nodeName: "node", nodeAddresses: ["192.0.2.1"], podCIDRs: ["10.244.0.0/16"], serviceCIDRs: ["10.96.0.0/16"])
+    configuration.hostNamespace = lab.node.thread.namespace
+    configuration.health = nil
+    configuration.metrics = nil
+    return configuration
+  }
+
+  private func proxy(_ lab: Lab, _ api: FakeAPI) throws -> ServiceProxy {
+    try ServiceProxy(configuration(lab), client: KubernetesClient(transport: api), log: Logger(label: "test"))
+  }
+
+  @Test func followsTheServerAndRestoresWhatOthersFlush() async throws {
+    let lab = try Lab()
+    let servers = try lab.pods.map { try Echo(on: $0, port: 8080) }
+    defer { servers.forEach { $0.stop() } }
+    let api = FakeAPI()
+    api.put("services", service("web", ip: "10.96.0.20"))
+    api.put("endpointslices", slice("web", [EndpointFixture(Lab.address(0))]))
+    let proxy = try proxy(lab, api)
+    let running = Task { try await proxy.run() }
+    defer { running.cancel() }
+    #expect(try await eventually { try await lab.outside.call("10.96.0.20", 80).server == "a" })
+    api.put("endpointslices", slice("web", [EndpointFixture(Lab.address(1))]))
+    #expect(try await eventually { try await lab.outside.call("10.96.0.20", 80).server == "b" })
+
+    for damage in ["nft flush ruleset", "nft delete table ip swiftlet-services", "nft flush map ip swiftlet-services endpoints", "nft flush chain ip swiftlet-services services"] {
+      try lab.node.run(damage)
+      let began = ContinuousClock.now
+      #expect(try await eventually(within: .seconds(2)) { try await lab.outside.call("10.96.0.20", 80).server == "b" }, "\(damage)")
+      #expect(ContinuousClock.now - began < .seconds(2))
+    }
+    let failures = await proxy.statistics.failures
+    #expect(failures == 0)
+    api.remove("services", "web")
+    #expect(try await eventually { try await lab.outside.call("10.96.0.20", 80).server == nil })
+  }
+
+  @Test func aNewProcessAdoptsWhatIsThere() async throws {
+    let lab = try Lab()
+    let api = FakeAPI()
+    let sticky: JSON = ["sessionAffinity": "ClientIP"]
+    for index in 0..<20 {
+      api.put("services", service("s\(index)", ip: "10.96.0.\(20 + index)", spec: index % 2 == 0 ? sticky : [:]))
+      api.put("endpointslices", slice("s\(index)", (0...index).map { EndpointFixture("10.244.1.\(1 + $0)") }))
+    }
+    let first = try proxy(lab, api)
+    let running = Task { try await first.run() }
+    #expect(try await eventually { await first.isSettled })
+    running.cancel()
+    try? await running.value
+    let handles = try lab.node.run("nft -a list table ip swiftlet-services")
+    let monitor = try lab.node.run("nft list ruleset | md5sum")
+
+    let second = try proxy(lab, api)
+    let again = Task { try await second.run() }
+    #expect(try await eventually { await second.isSettled })
+    again.cancel()
+    try? await again.value
+    #expect(try lab.node.run("nft -a list table ip swiftlet-services") == handles)
+    #expect(try lab.node.run("nft list ruleset | md5sum") == monitor)
+
+    api.remove("services", "s3")
+    let third = try proxy(lab, api)
+    let more = Task { try await third.run() }
+    #expect(try await eventually { await third.isSettled })
+    more.cancel()
+    try? await more.value
+    #expect(try lab.node.run("nft list ruleset").contains("10.96.0.24"))
+    #expect(try !lab.node.run("nft list ruleset").contains("10.96.0.23 "))
+    try await ServiceProxy.remove(configuration(lab))
+    #expect(try lab.node.run("nft list ruleset").isEmpty)
+  }
+}
