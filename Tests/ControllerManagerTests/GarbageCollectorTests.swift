@@ -9,11 +9,19 @@ import Testing
 private let configMap = Kind("", "v1", "ConfigMap", "configmaps")
 
 private func map(_ name: String, owners: [JSON] = [], finalizers: [String] = []) -> JSON {
-  ["metadata": ["name": .string(name), "ownerReferences": owners.isEmpty ? .null : .array(owners), "finalizers": finalizers.isEmpty ? .null : JSON(finalizers)]]
+  [
+    "metadata": [
+      "name": .string(name), "ownerReferences": owners.isEmpty ? .null : .array(owners),
+      "finalizers": finalizers.isEmpty ? .null : JSON(finalizers),
+    ]
+  ]
 }
 
 private func reference(_ owner: JSON, kind: String = "ConfigMap", apiVersion: String = "v1", blocks: Bool = false) -> JSON {
-  ["apiVersion": .string(apiVersion), "kind": .string(kind), "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"], "blockOwnerDeletion": .bool(blocks)]
+  [
+    "apiVersion": .string(apiVersion), "kind": .string(kind), "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"],
+    "blockOwnerDeletion": .bool(blocks),
+  ]
 }
 
 @Suite struct GarbageCollectorTests {
@@ -43,7 +51,9 @@ private func reference(_ owner: JSON, kind: String = "ConfigMap", apiVersion: St
       let c = try await cluster.create(configMap, map("c", owners: [reference(b, blocks: true)]))
       try await cluster.patch(configMap, "a", ["metadata": ["ownerReferences": [reference(c, blocks: true)]]])
       try await cluster.client.delete(configMap.path("default"), name: "a")
-      try await cluster.eventually("all gone") { try await cluster.all(configMap).filter { $0["metadata"]["name"].string != "kube-root-ca.crt" }.isEmpty }
+      try await cluster.eventually("all gone") {
+        try await cluster.all(configMap).filter { $0["metadata"]["name"].string != "kube-root-ca.crt" }.isEmpty
+      }
     }
   }
 
@@ -52,7 +62,9 @@ private func reference(_ owner: JSON, kind: String = "ConfigMap", apiVersion: St
       let owner = try await cluster.create(configMap, map("owner", finalizers: ["foregroundDeletion"]))
       try await cluster.create(configMap, map("held", owners: [reference(owner, blocks: true)], finalizers: ["example.com/hold"]))
       try await cluster.client.delete(configMap.path("default"), name: "owner")
-      try await cluster.eventually("the dependent first") { try await !cluster.get(configMap, "held")["metadata"]["deletionTimestamp"].isNull }
+      try await cluster.eventually("the dependent first") {
+        try await !cluster.get(configMap, "held")["metadata"]["deletionTimestamp"].isNull
+      }
       #expect(try await !cluster.get(configMap, "owner").isNull)
       try await cluster.patch(configMap, "held", ["metadata": ["finalizers": .array([])]])
       try await cluster.eventually("then the owner") { try await cluster.get(configMap, "owner").isNull }
@@ -75,8 +87,14 @@ private func reference(_ owner: JSON, kind: String = "ConfigMap", apiVersion: St
         [
           "metadata": ["name": "widgets.example.com"],
           "spec": [
-            "group": "example.com", "scope": "Namespaced", "names": ["plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"],
-            "versions": [["name": "v1", "served": true, "storage": true, "schema": ["openAPIV3Schema": ["type": "object", "x-kubernetes-preserve-unknown-fields": true]]]],
+            "group": "example.com", "scope": "Namespaced",
+            "names": ["plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"],
+            "versions": [
+              [
+                "name": "v1", "served": true, "storage": true,
+                "schema": ["openAPIV3Schema": ["type": "object", "x-kubernetes-preserve-unknown-fields": true]],
+              ]
+            ],
           ],
         ])
       let widgets = Kind("example.com", "v1", "Widget", "widgets")

@@ -41,7 +41,9 @@ final class TestCluster: Sendable {
   }
 
   /// Runs a body against a server with its own loops and the given controllers.
-  static func with(_ reconcilers: [any Reconciler] = ControllerManager.standard, _ body: @escaping @Sendable (TestCluster) async throws -> Void)
+  static func with(
+    _ reconcilers: [any Reconciler] = ControllerManager.standard, _ body: @escaping @Sendable (TestCluster) async throws -> Void
+  )
     async throws
   {
     var template = Array("/tmp/swiftlet-ctl.XXXXXX".utf8CString)
@@ -72,7 +74,9 @@ final class TestCluster: Sendable {
     // What is left are the keys of this test's authority.
     if let folder = opendir(directory.appending("pki").string) {
       while let entry = readdir(folder) {
-        let name = withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } }
+        let name = withUnsafePointer(to: &entry.pointee.d_name) {
+          $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
         unlink(directory.appending("pki").appending(name).string)
       }
       closedir(folder)
@@ -80,7 +84,9 @@ final class TestCluster: Sendable {
     rmdir(directory.appending("pki").string)
     if let folder = opendir(directory.string) {
       while let entry = readdir(folder) {
-        let name = withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } }
+        let name = withUnsafePointer(to: &entry.pointee.d_name) {
+          $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
         unlink(directory.appending(name).string)
       }
       closedir(folder)
@@ -127,7 +133,10 @@ final class TestCluster: Sendable {
         if !pod["metadata"]["deletionTimestamp"].isNull {
           _ = try? await client.delete(.pods("default"), name: name, gracePeriodSeconds: 0, uid: pod["metadata"]["uid"].string)
         } else if pod["spec"]["nodeName"].isNull {
-          _ = try? await client.create(.pods("default"), ["kind": "Binding", "apiVersion": "v1", "metadata": ["name": .string(name)], "target": ["kind": "Node", "name": "n1"]], name: name, subresource: "binding")
+          _ = try? await client.create(
+            .pods("default"),
+            ["kind": "Binding", "apiVersion": "v1", "metadata": ["name": .string(name)], "target": ["kind": "Node", "name": "n1"]],
+            name: name, subresource: "binding")
         } else if pod["status"]["phase"].string == "Pending" {
           address += 1
           let ip = "10.244.0.\(address % 250)"
@@ -159,5 +168,11 @@ func withKubelets(_ cluster: TestCluster, _ body: @escaping @Sendable () async t
 }
 
 func container(_ image: String = "nginx:1", labels: JSON = ["app": "web"], restartPolicy: String? = nil) -> JSON {
-  ["metadata": ["labels": labels], "spec": ["restartPolicy": JSON(restartPolicy), "containers": [["name": "c", "image": .string(image), "ports": [["name": "http", "containerPort": 80]]]]]]
+  [
+    "metadata": ["labels": labels],
+    "spec": [
+      "restartPolicy": JSON(restartPolicy),
+      "containers": [["name": "c", "image": .string(image), "ports": [["name": "http", "containerPort": 80]]]],
+    ],
+  ]
 }

@@ -22,7 +22,9 @@ import Testing
           .service, ["metadata": ["name": "web"], "spec": ["selector": ["app": "web"], "ports": [["port": 8080, "targetPort": "http"]]]])
         try await cluster.eventually("two ready") { try await cluster.get(.deployment, "web")["status"]["readyReplicas"].int == 2 }
         try await cluster.eventually("two endpoints") {
-          let slices = try await cluster.all(.endpointSlice).filter { $0["metadata"]["labels"]["kubernetes.io/service-name"].string == "web" }
+          let slices = try await cluster.all(.endpointSlice).filter {
+            $0["metadata"]["labels"]["kubernetes.io/service-name"].string == "web"
+          }
           return slices.count == 1 && slices[0]["endpoints"].array?.count == 2 && slices[0]["ports"][0]["port"].int == 80
             && slices[0]["endpoints"].array!.allSatisfy { $0["conditions"]["ready"].bool == true }
         }
@@ -45,7 +47,8 @@ import Testing
         }
         #expect(try await cluster.all(.replicaSet).count == 2)
         let events = try await cluster.all(Kind("", "v1", "Event", "events"))
-        #expect(events.contains { $0["reason"].string == "ScalingReplicaSet" } && events.contains { $0["reason"].string == "SuccessfulCreate" })
+        #expect(
+          events.contains { $0["reason"].string == "ScalingReplicaSet" } && events.contains { $0["reason"].string == "SuccessfulCreate" })
       }
     }
   }

@@ -23,12 +23,14 @@ import Testing
           }
           let pod = try await cluster.all(.pod).first { $0["status"]["phase"].string == "Running" }!
           try await cluster.client.patch(
-            .pods("default"), name: pod["metadata"]["name"].string!, subresource: "status", type: .merge, ["status": ["phase": "Succeeded"]])
+            .pods("default"), name: pod["metadata"]["name"].string!, subresource: "status", type: .merge, ["status": ["phase": "Succeeded"]]
+          )
           try await cluster.eventually("\(done) counted") { try await cluster.get(.job, "j")["status"]["succeeded"].int == done }
         }
         try await cluster.eventually("complete") {
           let status = try await cluster.get(.job, "j")["status"]
-          return (status["conditions"].array ?? []).contains { $0["type"].string == "Complete" } && status["completedIndexes"].string == "0-2"
+          return (status["conditions"].array ?? []).contains { $0["type"].string == "Complete" }
+            && status["completedIndexes"].string == "0-2"
             && status["ready"].int == 0 && status["terminating"].int == 0
         }
         // With the job go its pods, finalizers and all.
@@ -73,9 +75,11 @@ import Testing
         try await cluster.patch(.statefulSet, "db", ["spec": ["template": container("nginx:2")]])
         try await cluster.eventually("updated") {
           let status = try await cluster.get(.statefulSet, "db")["status"]
-          return status["updatedReplicas"].int == 2 && status["readyReplicas"].int == 2 && status["currentRevision"] == status["updateRevision"]
+          return status["observedGeneration"].int == 2 && status["updatedReplicas"].int == 2 && status["readyReplicas"].int == 2
+            && status["currentRevision"] == status["updateRevision"]
         }
-        #expect(try await cluster.all(.controllerRevision).count == 2)
+        let revisions = try await cluster.all(.controllerRevision)
+        #expect(revisions.count == 2, "\(revisions.map { $0.text() })")
       }
     }
   }
@@ -97,7 +101,8 @@ import Testing
   @Test func taintedNodesLoseTheirPods() async throws {
     try await TestCluster.with { cluster in
       try await cluster.create(.node, ["metadata": ["name": "n1"], "status": ["conditions": [["type": "Ready", "status": "True"]]]])
-      try await cluster.create(.pod, ["metadata": ["name": "p"], "spec": ["nodeName": "n1", "containers": [["name": "c", "image": "i"]]]])
+      try await cluster.create(
+        .pod, ["metadata": ["name": "p"], "spec": ["nodeName": "n1", "containers": [["name": "c", "image": "i"]]]])
       try await cluster.patch(.node, "n1", ["spec": ["taints": [["key": "k", "effect": "NoExecute"]]]])
       try await cluster.eventually("evicted") {
         let pod = try await cluster.get(.pod, "p")
@@ -115,7 +120,10 @@ import Testing
         ["metadata": ["name": "web"], "spec": ["replicas": 1, "selector": ["matchLabels": ["app": "web"]], "template": container()]])
       try await cluster.create(
         .autoscaler,
-        ["metadata": ["name": "h"], "spec": ["maxReplicas": 3, "scaleTargetRef": ["apiVersion": "apps/v1", "kind": "Deployment", "name": "web"]]])
+        [
+          "metadata": ["name": "h"],
+          "spec": ["maxReplicas": 3, "scaleTargetRef": ["apiVersion": "apps/v1", "kind": "Deployment", "name": "web"]],
+        ])
       try await cluster.eventually("conditions") {
         let conditions = try await cluster.get(.autoscaler, "h")["status"]["conditions"].array ?? []
         return conditions.contains { $0["reason"].string == "SucceededGetScale" }

@@ -24,7 +24,9 @@ private func autoscaler(_ target: Int, max: Int = 10, behavior: JSON = .null) ->
     "metadata": ["name": "h"],
     "spec": [
       "minReplicas": 1, "maxReplicas": JSON(max), "behavior": behavior,
-      "metrics": [["type": "Resource", "resource": ["name": "cpu", "target": ["type": "Utilization", "averageUtilization": JSON(target)]]]],
+      "metrics": [
+        ["type": "Resource", "resource": ["name": "cpu", "target": ["type": "Utilization", "averageUtilization": JSON(target)]]]
+      ],
     ],
   ]
 }
@@ -50,7 +52,8 @@ private func scale(_ replicas: Int) -> JSON { ["spec": ["replicas": JSON(replica
   private func wanted(_ pods: [JSON], _ used: [Int64?], target: Int = 50) -> Int? {
     let usage = zip(pods, used).compactMap { pod, milli in milli.map { use(pod.objectName.name, $0) } }
     return AutoscalerMath(isCPU: true, now: now).replicas(
-      present: pods.count, pods: pods, usage: usage, request: { $0["spec"]["containers"][0]["resources"]["requests"]["cpu"].quantity?.milliValue },
+      present: pods.count, pods: pods, usage: usage,
+      request: { $0["spec"]["containers"][0]["resources"]["requests"]["cpu"].quantity?.milliValue },
       targetUtilization: target, targetAverage: nil)?.replicas
   }
 
@@ -87,10 +90,12 @@ private func scale(_ replicas: Int) -> JSON { ["spec": ["replicas": JSON(replica
   }
 
   @Test func policiesLimitThePace() {
-    let spec = autoscaler(50, max: 100, behavior: [
-      "scaleUp": ["policies": [["type": "Pods", "value": 2, "periodSeconds": 60]]],
-      "scaleDown": ["stabilizationWindowSeconds": 0, "selectPolicy": "Disabled"],
-    ])["spec"]
+    let spec = autoscaler(
+      50, max: 100,
+      behavior: [
+        "scaleUp": ["policies": [["type": "Pods", "value": 2, "periodSeconds": 60]]],
+        "scaleDown": ["stabilizationWindowSeconds": 0, "selectPolicy": "Disabled"],
+      ])["spec"]
     var history = AutoscalerHistory()
     #expect(AutoscalerBehavior(spec, now: now).limited(50, present: 10, &history).replicas == 12)
     history.changes.append((now, 2))

@@ -29,7 +29,10 @@ private func cron(_ schedule: String, policy: String = "Allow", zone: String? = 
 extension FakeCluster {
   fileprivate func finish(_ job: JSON, _ type: String = "Complete") {
     change(.job, job.objectName.name) {
-      $0["status"] = ["conditions": [["type": .string(type), "status": "True"]], "startTime": .string(now.rfc3339), "completionTime": .string(now.rfc3339)]
+      $0["status"] = [
+        "conditions": [["type": .string(type), "status": "True"]], "startTime": .string(now.rfc3339),
+        "completionTime": .string(now.rfc3339),
+      ]
     }
   }
 }
@@ -44,7 +47,8 @@ extension FakeCluster {
       ("*/5 * * * *", "2026-11-23T10:02:00Z", "2026-11-23T10:05:00Z"), ("0 0 1 1 *", "2026-11-23T10:02:00Z", "2027-01-01T00:00:00Z"),
       ("30 4 * * mon-fri", "2026-11-20T05:00:00Z", "2026-11-23T04:30:00Z"), ("0 12 29 2 *", "2026-01-01T00:00:00Z", "2028-02-29T12:00:00Z"),
       ("0 0 13 * 5", "2026-11-01T00:00:00Z", "2026-11-06T00:00:00Z"), ("@hourly", "2026-11-23T10:00:00Z", "2026-11-23T11:00:00Z"),
-      ("@every 90s", "2026-11-23T10:00:00Z", "2026-11-23T10:01:30Z"), ("15,45 8-10/2 * jan,nov *", "2026-11-23T08:45:00Z", "2026-11-23T10:15:00Z"),
+      ("@every 90s", "2026-11-23T10:00:00Z", "2026-11-23T10:01:30Z"),
+      ("15,45 8-10/2 * jan,nov *", "2026-11-23T08:45:00Z", "2026-11-23T10:15:00Z"),
     ])
   func theNextTime(schedule: String, after: String, expected: String) { #expect(next(schedule, after) == expected) }
 
@@ -76,7 +80,9 @@ extension FakeCluster {
     #expect(cluster.all(.job).count == 2)
     #expect(cluster.get(.cronJob, "c")["status"]["lastScheduleTime"].string == "2026-11-23T10:04:00Z")
     #expect(cluster.get(.cronJob, "c")["status"]["active"].isNull && !cluster.get(.cronJob, "c")["status"]["lastSuccessfulTime"].isNull)
-    #expect(cluster.all(.job)[0]["metadata"]["annotations"]["batch.kubernetes.io/cronjob-scheduled-timestamp"].string?.hasPrefix("2026-11-23T10:0") == true)
+    #expect(
+      cluster.all(.job)[0]["metadata"]["annotations"]["batch.kubernetes.io/cronjob-scheduled-timestamp"].string?.hasPrefix(
+        "2026-11-23T10:0") == true)
   }
 
   @Test func concurrencyPolicies() throws {

@@ -10,7 +10,8 @@ private func set(surge: JSON = .null, unavailable: JSON = 1) -> JSON {
   return [
     "metadata": ["name": "ds"],
     "spec": [
-      "selector": ["matchLabels": ["app": "web"]], "template": podTemplate(), "updateStrategy": ["type": "RollingUpdate", "rollingUpdate": update],
+      "selector": ["matchLabels": ["app": "web"]], "template": podTemplate(),
+      "updateStrategy": ["type": "RollingUpdate", "rollingUpdate": update],
     ],
   ]
 }

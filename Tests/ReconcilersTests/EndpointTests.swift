@@ -24,7 +24,9 @@ extension FakeCluster {
 }
 
 @Suite struct EndpointTests {
-  private func cluster() -> FakeCluster { FakeCluster(EndpointSliceReconciler(), EndpointsReconciler(), EndpointSliceMirroringReconciler()) }
+  private func cluster() -> FakeCluster {
+    FakeCluster(EndpointSliceReconciler(), EndpointsReconciler(), EndpointSliceMirroringReconciler())
+  }
 
   @Test func aServiceWithoutPodsHasAnEmptySlice() throws {
     let cluster = cluster()
@@ -33,7 +35,8 @@ extension FakeCluster {
     let slice = try #require(cluster.all(.endpointSlice).first)
     #expect(cluster.all(.endpointSlice).count == 1 && slice["endpoints"].array?.isEmpty == true)
     #expect(slice["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"].string == "endpointslice-controller.k8s.io")
-    #expect(slice["metadata"]["labels"]["kubernetes.io/service-name"].string == "web" && slice["metadata"]["labels"]["team"].string == "blue")
+    #expect(
+      slice["metadata"]["labels"]["kubernetes.io/service-name"].string == "web" && slice["metadata"]["labels"]["team"].string == "blue")
     #expect(!cluster.get(.endpoints, "web").isNull && cluster.get(.endpoints, "web")["subsets"].isNull)
   }
 
@@ -81,7 +84,9 @@ extension FakeCluster {
     }
     try cluster.settle()
     let endpoint = try #require(cluster.endpoints.first)
-    #expect(endpoint["conditions"]["ready"].bool == true && endpoint["conditions"]["serving"].bool == false && endpoint["hostname"].string == "alpha")
+    #expect(
+      endpoint["conditions"]["ready"].bool == true && endpoint["conditions"]["serving"].bool == false
+        && endpoint["hostname"].string == "alpha")
     #expect(cluster.all(.endpointSlice)[0]["metadata"]["labels"]["service.kubernetes.io/headless"].string == "")
   }
 
@@ -105,13 +110,20 @@ extension FakeCluster {
     cluster.addPod("a")
     try cluster.settle()
     let endpoint = try #require(cluster.endpoints.first)
-    #expect(endpoint["zone"].string == "z1" && endpoint["hints"]["forZones"][0]["name"].string == "z1" && endpoint["hints"]["forNodes"][0]["name"].string == "node")
+    #expect(
+      endpoint["zone"].string == "z1" && endpoint["hints"]["forZones"][0]["name"].string == "z1"
+        && endpoint["hints"]["forNodes"][0]["name"].string == "node")
   }
 
   @Test func mirrorsOnlyWhatIsHandwritten() throws {
     let cluster = cluster()
     cluster.add(.service, ["metadata": ["name": "db"], "spec": ["ports": [["port": 1]]]])
-    cluster.add(.endpoints, ["metadata": ["name": "db"], "subsets": [["addresses": [["ip": "10.0.0.1"]], "notReadyAddresses": [["ip": "10.0.0.2"]], "ports": [["port": 1]]]]])
+    cluster.add(
+      .endpoints,
+      [
+        "metadata": ["name": "db"],
+        "subsets": [["addresses": [["ip": "10.0.0.1"]], "notReadyAddresses": [["ip": "10.0.0.2"]], "ports": [["port": 1]]]],
+      ])
     cluster.add(.service, service())
     cluster.addPod("a")
     try cluster.settle()

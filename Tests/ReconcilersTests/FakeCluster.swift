@@ -30,7 +30,8 @@ final class FakeCluster: ClusterReader, @unchecked Sendable {
 
   func object(_ kind: Kind, _ name: ObjectName) -> JSON? { stored[kind]?[name] }
   func objects(_ kind: Kind, namespace: String?) -> [JSON] {
-    (stored[kind] ?? [:]).filter { namespace == nil || $0.key.namespace == namespace }.sorted { $0.key.description < $1.key.description }.map(\.value)
+    (stored[kind] ?? [:]).filter { namespace == nil || $0.key.namespace == namespace }.sorted { $0.key.description < $1.key.description }
+      .map(\.value)
   }
   func all(_ kind: Kind) -> [JSON] { objects(kind, namespace: nil) }
   func controlled(_ kind: Kind, by uid: String) -> [JSON] { all(kind).filter { $0.controllerUID == uid } }
@@ -168,7 +169,8 @@ final class FakeCluster: ClusterReader, @unchecked Sendable {
           return WriteFailure(operation: .create, kind: kind, name: name, code: 403, reason: "Forbidden", message: text)
         }
         if !name.isEmpty, self.object(kind, object.objectName) != nil {
-          return WriteFailure(operation: .create, kind: kind, name: name, code: 409, reason: "AlreadyExists", message: "\(name) already exists")
+          return WriteFailure(
+            operation: .create, kind: kind, name: name, code: 409, reason: "AlreadyExists", message: "\(name) already exists")
         }
         add(kind, object)
       case .update(let kind, let object, let subresource):

@@ -15,7 +15,9 @@ private func object(_ uid: String, owners: [(String, blocks: Bool)] = [], finali
 }
 
 @Suite struct GarbageCollectionTests {
-  private func actions(_ object: JSON, dependents: [JSON] = [], _ states: [String: GarbageCollection.OwnerState] = [:]) async -> [GarbageCollection.Action] {
+  private func actions(_ object: JSON, dependents: [JSON] = [], _ states: [String: GarbageCollection.OwnerState] = [:]) async
+    -> [GarbageCollection.Action]
+  {
     await GarbageCollection.actions(for: object, dependents: dependents) { states[$0["uid"].string ?? ""] ?? .missing }
   }
 
@@ -24,7 +26,10 @@ private func object(_ uid: String, owners: [(String, blocks: Bool)] = [], finali
     #expect(await actions(object("a", owners: [("o", false)]), ["o": .solid]) == [])
     #expect(await actions(object("a", owners: [("o", false)])) == [.delete(propagation: "Background")])
     #expect(await actions(object("a", owners: [("o", false)], deleted: true)) == [])
-    #expect(await actions(object("a", owners: [("o", false), ("p", true), ("q", true)]), ["o": .solid, "q": .waiting]) == [.release(uids: ["p", "q"])])
+    #expect(
+      await actions(object("a", owners: [("o", false), ("p", true), ("q", true)]), ["o": .solid, "q": .waiting]) == [
+        .release(uids: ["p", "q"])
+      ])
     #expect(await actions(object("a", owners: [("o", false)], finalizers: ["orphan"])) == [.delete(propagation: "Orphan")])
   }
 
@@ -34,7 +39,8 @@ private func object(_ uid: String, owners: [(String, blocks: Bool)] = [], finali
     #expect(await actions(owner, dependents: [object("a", owners: [("o", false)])]) == [.removeFinalizer("foregroundDeletion")])
     #expect(await actions(owner) == [.removeFinalizer("foregroundDeletion")])
     let middle = object("m", owners: [("o", true)])
-    #expect(await actions(middle, dependents: [object("x", owners: [("m", true)])], ["o": .waiting]) == [.delete(propagation: "Foreground")])
+    #expect(
+      await actions(middle, dependents: [object("x", owners: [("m", true)])], ["o": .waiting]) == [.delete(propagation: "Foreground")])
     #expect(await actions(middle, ["o": .waiting]) == [.delete(propagation: "Background")])
     let ring = object("x", owners: [("m", true)], finalizers: ["foregroundDeletion"], deleted: true)
     #expect(await actions(middle, dependents: [ring], ["o": .waiting]) == [.unblock, .delete(propagation: "Foreground")])

@@ -7,7 +7,9 @@ import Testing
 private func job(_ spec: JSON, restartPolicy: String = "Never") -> JSON {
   var spec = spec
   if spec["backoffLimit"].isNull { spec["backoffLimit"] = spec["backoffLimitPerIndex"].isNull ? 6 : JSON(Int(Int32.max)) }
-  if spec["podReplacementPolicy"].isNull { spec["podReplacementPolicy"] = spec["podFailurePolicy"].isNull ? "TerminatingOrFailed" : "Failed" }
+  if spec["podReplacementPolicy"].isNull {
+    spec["podReplacementPolicy"] = spec["podFailurePolicy"].isNull ? "TerminatingOrFailed" : "Failed"
+  }
   spec["selector"] = ["matchLabels": ["job": "j"]]
   spec["template"] = podTemplate(labels: ["job": "j"])
   spec["template"]["spec"]["restartPolicy"] = .string(restartPolicy)
@@ -106,7 +108,8 @@ extension FakeCluster {
 
   @Test func tooManyFailedIndexesEndIt() throws {
     let cluster = FakeCluster(JobReconciler())
-    cluster.add(.job, job(["completions": 4, "parallelism": 4, "completionMode": "Indexed", "backoffLimitPerIndex": 0, "maxFailedIndexes": 1]))
+    cluster.add(
+      .job, job(["completions": 4, "parallelism": 4, "completionMode": "Indexed", "backoffLimitPerIndex": 0, "maxFailedIndexes": 1]))
     try cluster.settle()
     cluster.play()
     for i in 0..<2 { cluster.end(try cluster.podName(index: i), "Failed", exitCode: 1) }
@@ -130,7 +133,9 @@ extension FakeCluster {
     cluster.end(name, "Failed", exitCode: 42)
     try cluster.settle()
     #expect(cluster.condition("Failed")?["reason"].string == "PodFailurePolicy")
-    #expect(cluster.condition("Failed")?["message"].string == "Container c for pod default/\(name) failed with exit code 42 matching FailJob rule at index 1")
+    #expect(
+      cluster.condition("Failed")?["message"].string
+        == "Container c for pod default/\(name) failed with exit code 42 matching FailJob rule at index 1")
   }
 
   @Test func aSuccessPolicyEndsItEarly() throws {
@@ -156,7 +161,8 @@ extension FakeCluster {
     let cluster = FakeCluster(JobReconciler())
     cluster.add(.job, job(["completions": 2, "parallelism": 2, "suspend": true]))
     try cluster.converge()
-    #expect(cluster.running.isEmpty && cluster.condition("Suspended")?["reason"].string == "JobSuspended" && cluster.status["startTime"].isNull)
+    #expect(
+      cluster.running.isEmpty && cluster.condition("Suspended")?["reason"].string == "JobSuspended" && cluster.status["startTime"].isNull)
     cluster.change(.job, "j") { $0["spec"]["suspend"] = false }
     try cluster.converge()
     #expect(cluster.running.count == 2 && cluster.condition("Suspended")?["reason"].string == "JobResumed")
@@ -198,7 +204,12 @@ extension FakeCluster {
     let cluster = FakeCluster(JobReconciler())
     let isIndexed = Bool.random(using: &random)
     let completions = Int.random(in: 1...6, using: &random)
-    cluster.add(.job, job(["completions": JSON(completions), "parallelism": JSON(Int.random(in: 1...4, using: &random)), "completionMode": isIndexed ? "Indexed" : "NonIndexed", "backoffLimit": 1000]))
+    cluster.add(
+      .job,
+      job([
+        "completions": JSON(completions), "parallelism": JSON(Int.random(in: 1...4, using: &random)),
+        "completionMode": isIndexed ? "Indexed" : "NonIndexed", "backoffLimit": 1000,
+      ]))
     var ended = (succeeded: 0, failed: 0)
     for _ in 0..<200 {
       try cluster.settle()

@@ -41,7 +41,9 @@ extension FakeCluster {
     #expect(cluster.taints == ["node.kubernetes.io/unreachable:NoSchedule", "node.kubernetes.io/unreachable:NoExecute"])
     #expect(!cluster.get(.pod, "p").isReadyPod)
     // It comes back.
-    cluster.change(.node, "n", "") { $0["status"]["conditions"] = [["type": "Ready", "status": "True", "lastHeartbeatTime": "2026-11-23T11:00:00Z"]] }
+    cluster.change(.node, "n", "") {
+      $0["status"]["conditions"] = [["type": "Ready", "status": "True", "lastHeartbeatTime": "2026-11-23T11:00:00Z"]]
+    }
     try cluster.settle()
     #expect(cluster.taints.isEmpty)
   }
@@ -54,10 +56,11 @@ extension FakeCluster {
       $0["status"]["conditions"] = .array($0["status"]["conditions"].array! + [["type": "DiskPressure", "status": "True"]])
     }
     try cluster.settle()
-    #expect(Set(cluster.taints) == [
-      "mine:NoSchedule", "node.kubernetes.io/not-ready:NoSchedule", "node.kubernetes.io/not-ready:NoExecute",
-      "node.kubernetes.io/disk-pressure:NoSchedule", "node.kubernetes.io/unschedulable:NoSchedule",
-    ])
+    #expect(
+      Set(cluster.taints) == [
+        "mine:NoSchedule", "node.kubernetes.io/not-ready:NoSchedule", "node.kubernetes.io/not-ready:NoExecute",
+        "node.kubernetes.io/disk-pressure:NoSchedule", "node.kubernetes.io/unschedulable:NoSchedule",
+      ])
   }
 
   @Test func taintsEvictAfterTheToleratedTime() throws {
@@ -97,14 +100,19 @@ extension FakeCluster {
 
   @Test func budgetsCountWhatTheyCanSpare() throws {
     let cluster = FakeCluster(DisruptionBudgetReconciler(), ReplicaSetReconciler.replicaSets)
-    cluster.add(.replicaSet, ["metadata": ["name": "web"], "spec": ["replicas": 4, "selector": ["matchLabels": ["app": "web"]], "template": podTemplate()]])
+    cluster.add(
+      .replicaSet,
+      ["metadata": ["name": "web"], "spec": ["replicas": 4, "selector": ["matchLabels": ["app": "web"]], "template": podTemplate()]])
     try cluster.converge()
-    cluster.add(.disruptionBudget, ["metadata": ["name": "b"], "spec": ["maxUnavailable": "50%", "selector": ["matchLabels": ["app": "web"]]]])
+    cluster.add(
+      .disruptionBudget, ["metadata": ["name": "b"], "spec": ["maxUnavailable": "50%", "selector": ["matchLabels": ["app": "web"]]]])
     try cluster.settle()
     var status = cluster.get(.disruptionBudget, "b")["status"]
     #expect(status["disruptionsAllowed"].int == 2 && status["expectedPods"].int == 4 && status["desiredHealthy"].int == 2)
     #expect(cluster.get(.disruptionBudget, "b").condition("DisruptionAllowed")?["reason"].string == "SufficientPods")
-    cluster.change(.disruptionBudget, "b") { $0["spec"]["minAvailable"] = 4; $0["spec"]["maxUnavailable"] = .null }
+    cluster.change(.disruptionBudget, "b") {
+      $0["spec"]["minAvailable"] = 4; $0["spec"]["maxUnavailable"] = .null
+    }
     try cluster.settle()
     status = cluster.get(.disruptionBudget, "b")["status"]
     #expect(status["disruptionsAllowed"].int == 0 && status["desiredHealthy"].int == 4 && status["observedGeneration"].int == 2)

@@ -45,7 +45,8 @@ private func replicaSet(_ replicas: Int, name: String = "web") -> JSON {
     let cluster = FakeCluster(ReplicaSetReconciler.replicationControllers)
     cluster.refusal = { kind, _ in kind == .pod && cluster.all(.pod).count >= 2 ? "exceeded quota" : nil }
     cluster.add(
-      .replicationController, ["metadata": ["name": "web"], "spec": ["replicas": 3, "selector": ["app": "web"], "template": podTemplate()]])
+      .replicationController,
+      ["metadata": ["name": "web"], "spec": ["replicas": 3, "selector": ["app": "web"], "template": podTemplate()]])
     try cluster.settle()
     let condition = cluster.get(.replicationController, "web").condition("ReplicaFailure")
     #expect(condition?["reason"].string == "FailedCreate" && condition?["message"].string == "exceeded quota")
@@ -56,7 +57,10 @@ private func replicaSet(_ replicas: Int, name: String = "web") -> JSON {
 
   @Test func givesUpTheLeastUsefulFirst() {
     let now = Timestamp(rfc3339: "2026-11-23T12:00:00Z")!
-    func pod(_ name: String, node: String = "n", phase: String = "Running", ready: String? = "2026-11-23T10:00:00Z", cost: String? = nil, restarts: Int = 0) -> JSON {
+    func pod(
+      _ name: String, node: String = "n", phase: String = "Running", ready: String? = "2026-11-23T10:00:00Z", cost: String? = nil,
+      restarts: Int = 0
+    ) -> JSON {
       var pod: JSON = [
         "metadata": ["name": .string(name), "uid": .string(name), "creationTimestamp": "2026-11-23T09:00:00Z"],
         "spec": ["nodeName": JSON(node.isEmpty ? nil : node)], "status": ["phase": .string(phase)],
@@ -89,7 +93,10 @@ private func replicaSet(_ replicas: Int, name: String = "web") -> JSON {
       case 0: cluster.change(.replicaSet, "web") { $0["spec"]["replicas"] = JSON(Int.random(in: 0...8, using: &random)) }
       case 1: if let pod = pods.randomElement(using: &random) { cluster.delete(.pod, pod.objectName.name) }
       case 2: if let pod = pods.randomElement(using: &random) { cluster.end(pod.objectName.name, "Failed") }
-      case 3: if let pod = pods.randomElement(using: &random) { cluster.change(.pod, pod.objectName.name) { $0["metadata"]["labels"]["app"] = "y" } }
+      case 3:
+        if let pod = pods.randomElement(using: &random) {
+          cluster.change(.pod, pod.objectName.name) { $0["metadata"]["labels"]["app"] = "y" }
+        }
       default: cluster.play { _ in Bool.random(using: &random) }
       }
       try cluster.settle()

@@ -70,7 +70,8 @@ extension FakeCluster {
     try cluster.converge()
     #expect((0..<3).map { cluster.image("db-\($0)") } == ["nginx:1", "nginx:1", "nginx:2"])
     var status = cluster.get(.statefulSet, "db")["status"]
-    #expect(status["currentRevision"] != status["updateRevision"] && status["updatedReplicas"].int == 1 && status["currentReplicas"].int == 2)
+    #expect(
+      status["currentRevision"] != status["updateRevision"] && status["updatedReplicas"].int == 1 && status["currentReplicas"].int == 2)
     // An old pod that goes comes back as it was.
     cluster.delete(.pod, "db-0")
     try cluster.converge()

@@ -14,7 +14,9 @@ private func volume(_ name: String, _ size: String, className: String = "", mode
 private func claim(_ name: String, _ size: String, className: String = "") -> JSON {
   [
     "metadata": ["name": .string(name)],
-    "spec": ["accessModes": ["ReadWriteOnce"], "storageClassName": .string(className), "resources": ["requests": ["storage": .string(size)]]],
+    "spec": [
+      "accessModes": ["ReadWriteOnce"], "storageClassName": .string(className), "resources": ["requests": ["storage": .string(size)]],
+    ],
   ]
 }
 
@@ -58,7 +60,8 @@ private func claim(_ name: String, _ size: String, className: String = "") -> JS
 
   @Test func waitsForAConsumerOrAProvisioner() throws {
     let cluster = FakeCluster(VolumeBindingReconciler())
-    cluster.add(.storageClass, ["metadata": ["name": "late", "namespace": ""], "provisioner": "x/y", "volumeBindingMode": "WaitForFirstConsumer"])
+    cluster.add(
+      .storageClass, ["metadata": ["name": "late", "namespace": ""], "provisioner": "x/y", "volumeBindingMode": "WaitForFirstConsumer"])
     cluster.add(.storageClass, ["metadata": ["name": "now", "namespace": ""], "provisioner": "x/y", "volumeBindingMode": "Immediate"])
     cluster.add(.persistentVolume, volume("v", "1Gi", className: "late"))
     cluster.add(.persistentVolumeClaim, claim("a", "1Gi", className: "late"))

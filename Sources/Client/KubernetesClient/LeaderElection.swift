@@ -128,7 +128,9 @@ package struct LeaderElection: Sendable {
   }
 
   private func release() async {
-    guard var lease = try? await client.get(.leases(namespace), name: name), lease["spec"]["holderIdentity"].string == identity else { return }
+    guard var lease = try? await client.get(.leases(namespace), name: name), lease["spec"]["holderIdentity"].string == identity else {
+      return
+    }
     lease["spec"]["holderIdentity"] = ""
     _ = try? await client.update(.leases(namespace), name: name, lease)
   }

@@ -158,7 +158,8 @@ package final class ObjectCache: Sendable {
 
   private func insert(_ object: JSON, _ version: UInt64, _ key: Key, _ state: inout State) {
     let terms = indexers.map { $0(object) }
-    let old = state.namespaces[key.namespace, default: [:]].updateValue(Entry(object: object, version: version, terms: terms), forKey: key.name)
+    let old = state.namespaces[key.namespace, default: [:]].updateValue(
+      Entry(object: object, version: version, terms: terms), forKey: key.name)
     for i in indexers.indices where old?.terms[i] != terms[i] {
       for term in old?.terms[i] ?? [] { unindex(term, i, key, &state) }
       for term in terms[i] { state.indexes[i][term, default: []].insert(key) }

@@ -68,7 +68,8 @@ final class AutoscalerController: Sendable {
     let namespace = autoscaler.objectName.namespace
     let name = reference["name"].string ?? ""
     guard let kind = kinds.kind(apiVersion: reference["apiVersion"].string ?? "", reference["kind"].string ?? "") else {
-      return round.failed(target: "no matches for kind \"\(reference["kind"].string ?? "")\" in group \"\(reference["apiVersion"].string ?? "")\"")
+      return round.failed(
+        target: "no matches for kind \"\(reference["kind"].string ?? "")\" in group \"\(reference["apiVersion"].string ?? "")\"")
     }
     do {
       var scale = try await client.get(kind.path(namespace), name: name, subresource: "scale")

@@ -36,7 +36,9 @@ package final class ControllerManager: Sendable {
   /// Runs until the task is cancelled.
   package func run() async {
     guard let identity else { return await lead() }
-    await LeaderElection(client: client, name: "kube-controller-manager", identity: identity, time: time, log: log).run { await self.lead() }
+    await LeaderElection(client: client, name: "kube-controller-manager", identity: identity, time: time, log: log).run {
+      await self.lead()
+    }
   }
 
   private func lead() async {

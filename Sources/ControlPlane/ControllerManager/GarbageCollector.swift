@@ -134,9 +134,12 @@ final class GarbageCollector: Sendable {
     }
   }
 
-  private func perform(_ action: GarbageCollection.Action, _ item: Item, _ object: JSON, _ dependents: [(item: Item, object: JSON)]) async throws {
+  private func perform(_ action: GarbageCollection.Action, _ item: Item, _ object: JSON, _ dependents: [(item: Item, object: JSON)])
+    async throws
+  {
     switch action {
-    case .release(let uids): try await setOwners(item, object, object.meta.ownerReferences.filter { !uids.contains($0["uid"].string ?? "") })
+    case .release(let uids):
+      try await setOwners(item, object, object.meta.ownerReferences.filter { !uids.contains($0["uid"].string ?? "") })
     case .unblock:
       let references = object.meta.ownerReferences.map { reference -> JSON in
         var reference = reference
@@ -157,7 +160,8 @@ final class GarbageCollector: Sendable {
     case .orphanDependents:
       for dependent in dependents {
         do {
-          try await setOwners(dependent.item, dependent.object, dependent.object.meta.ownerReferences.filter { $0["uid"].string != object.uid })
+          try await setOwners(
+            dependent.item, dependent.object, dependent.object.meta.ownerReferences.filter { $0["uid"].string != object.uid })
         } catch let error as APIStatusError where error.isNotFound {}
       }
       try await removeFinalizer(GarbageCollection.orphan, item, object)

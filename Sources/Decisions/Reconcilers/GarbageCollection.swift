@@ -34,7 +34,9 @@ package enum GarbageCollection {
   package static func waits(_ object: JSON) -> Bool { object.isBeingDeleted && object.meta.finalizers.contains(foreground) }
   package static func orphans(_ object: JSON) -> Bool { object.isBeingDeleted && object.meta.finalizers.contains(orphan) }
   /// False for what the collector has nothing to do with, which is nearly everything.
-  package static func concerns(_ object: JSON) -> Bool { !object["metadata"]["ownerReferences"].isEmpty || waits(object) || orphans(object) }
+  package static func concerns(_ object: JSON) -> Bool {
+    !object["metadata"]["ownerReferences"].isEmpty || waits(object) || orphans(object)
+  }
 
   /// `owner` tells the state of a reference's owner; it is asked only where it matters.
   package static func actions(

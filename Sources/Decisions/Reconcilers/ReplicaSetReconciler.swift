@@ -48,7 +48,8 @@ package struct ReplicaSetReconciler: Reconciler {
       return Array(repeating: .create(.pod, pod, announcement), count: min(wanted - pods.count, Self.burstMax))
     }
     guard pods.count > wanted else { return [] }
-    let victims = VictimOrder(now: now, family: family(of: set, pods, in: cluster)).sorted(pods).prefix(min(pods.count - wanted, Self.burstMax))
+    let victims = VictimOrder(now: now, family: family(of: set, pods, in: cluster)).sorted(pods).prefix(
+      min(pods.count - wanted, Self.burstMax))
     return victims.map { .delete(.pod, $0.objectName, uid: $0.uid, Write.Deletion(), .deleted("pod", for: set, kind)) }
   }
 

@@ -48,10 +48,12 @@ package enum Write: Sendable, Equatable {
     }
 
     static func created(_ what: String, for owner: JSON, _ kind: Kind) -> Announcement {
-      Announcement(kind: kind, about: owner, success: ("SuccessfulCreate", "Created \(what): "), failure: ("FailedCreate", "Error creating: "))
+      Announcement(
+        kind: kind, about: owner, success: ("SuccessfulCreate", "Created \(what): "), failure: ("FailedCreate", "Error creating: "))
     }
     static func deleted(_ what: String, for owner: JSON, _ kind: Kind) -> Announcement {
-      Announcement(kind: kind, about: owner, success: ("SuccessfulDelete", "Deleted \(what): "), failure: ("FailedDelete", "Error deleting: "))
+      Announcement(
+        kind: kind, about: owner, success: ("SuccessfulDelete", "Deleted \(what): "), failure: ("FailedDelete", "Error deleting: "))
     }
   }
 

@@ -30,7 +30,9 @@ package struct AutoscalerBehavior: Sendable {
   }
 
   /// The size to take now, and why it is not the wanted one.
-  package func limited(_ wanted: Int, present: Int, _ history: inout AutoscalerHistory) -> (replicas: Int, reason: String, message: String, isLimited: Bool) {
+  package func limited(_ wanted: Int, present: Int, _ history: inout AutoscalerHistory) -> (
+    replicas: Int, reason: String, message: String, isLimited: Bool
+  ) {
     let least = spec["minReplicas"].int ?? 1
     let most = spec["maxReplicas"].int ?? 1
     let stabilized = stabilized(wanted, present: present, &history)
@@ -38,13 +40,25 @@ package struct AutoscalerBehavior: Sendable {
     var reason = ("DesiredWithinRange", "the desired count is within the acceptable range", false)
     if size > present {
       let limit = pace(present, "scaleUp", &history)
-      if size > limit { (size, reason) = (max(limit, present), ("ScaleUpLimit", "the desired replica count is increasing faster than the maximum scale rate", true)) }
+      if size > limit {
+        (size, reason) = (
+          max(limit, present), ("ScaleUpLimit", "the desired replica count is increasing faster than the maximum scale rate", true)
+        )
+      }
     } else if size < present {
       let limit = pace(present, "scaleDown", &history)
-      if size < limit { (size, reason) = (min(limit, present), ("ScaleDownLimit", "the desired replica count is decreasing faster than the maximum scale rate", true)) }
+      if size < limit {
+        (size, reason) = (
+          min(limit, present), ("ScaleDownLimit", "the desired replica count is decreasing faster than the maximum scale rate", true)
+        )
+      }
     }
-    if size > most { (size, reason) = (most, ("TooManyReplicas", "the desired replica count is more than the maximum replica count", true)) }
-    if size < least { (size, reason) = (least, ("TooFewReplicas", "the desired replica count is less than the minimum replica count", true)) }
+    if size > most {
+      (size, reason) = (most, ("TooManyReplicas", "the desired replica count is more than the maximum replica count", true))
+    }
+    if size < least {
+      (size, reason) = (least, ("TooFewReplicas", "the desired replica count is less than the minimum replica count", true))
+    }
     return (size, reason.0, reason.1, reason.2)
   }
 

@@ -74,10 +74,16 @@ package struct AutoscalerMath: Sendable {
     var counted = ready
     for pod in missing {
       let share = targetAverage ?? (request(pod) ?? 0) * Int64(targetUtilization ?? 0) / 100
-      if first.ratio < 1 { counted.append((pod, targetAverage == nil ? max(share, request(pod) ?? 0) : share)) } else if grows { counted.append((pod, 0)) }
+      if first.ratio < 1 {
+        counted.append((pod, targetAverage == nil ? max(share, request(pod) ?? 0) : share))
+      } else if grows {
+        counted.append((pod, 0))
+      }
     }
     if grows { counted += unready.map { ($0, 0) } }
-    guard let second = ratio(counted), !isNearOne(second.ratio), grows == (second.ratio > 1) else { return (present, first.current, average) }
+    guard let second = ratio(counted), !isNearOne(second.ratio), grows == (second.ratio > 1) else {
+      return (present, first.current, average)
+    }
     let wanted = Int((second.ratio * Double(counted.count)).rounded(.up))
     if grows ? wanted < present : wanted > present { return (present, first.current, average) }
     return (wanted, first.current, average)

@@ -56,7 +56,9 @@ package struct AutoscalerRound: Sendable {
       return draft.number("desiredReplicas", 0)
     }
     if present > most || present < least {
-      return apply(present > most ? most : least, present, present > most ? "Current number of replicas above Spec.MaxReplicas" : "Current number of replicas below Spec.MinReplicas")
+      return apply(
+        present > most ? most : least, present,
+        present > most ? "Current number of replicas above Spec.MaxReplicas" : "Current number of replicas below Spec.MinReplicas")
     }
     guard let wanted = proposal(present, pods, readings) else { return draft.number("desiredReplicas", present) }
     let limited = AutoscalerBehavior(spec, now: now).limited(wanted.replicas, present: present, &history)
@@ -109,7 +111,9 @@ package struct AutoscalerRound: Sendable {
       var status: JSON = ["name": .string(resource), "container": JSON(container), "current": ["averageValue": .string(value)]]
       if target["averageUtilization"].int != nil { status["current"]["averageUtilization"] = JSON(Int(counted.current)) }
       current.append(["type": metric["type"], container == nil ? "resource" : "containerResource": status])
-      if best == nil || counted.replicas > best!.replicas { best = (counted.replicas, "\(resource) resource utilization (percentage of request)") }
+      if best == nil || counted.replicas > best!.replicas {
+        best = (counted.replicas, "\(resource) resource utilization (percentage of request)")
+      }
     }
     draft["currentMetrics"] = current.isEmpty ? .null : .array(current)
     if let problem, best == nil || best!.replicas < present {
@@ -117,7 +121,9 @@ package struct AutoscalerRound: Sendable {
       events.append(.warning(.autoscaler, autoscaler, problem.reason, problem.message))
       return nil
     }
-    if let best { set("ScalingActive", true, "ValidMetricFound", "the HPA was able to successfully calculate a replica count from \(best.metric)") }
+    if let best {
+      set("ScalingActive", true, "ValidMetricFound", "the HPA was able to successfully calculate a replica count from \(best.metric)")
+    }
     return best
   }
 

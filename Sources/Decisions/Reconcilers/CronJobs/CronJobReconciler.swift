@@ -79,7 +79,11 @@ struct CronRound {
     for (type, field) in [("Complete", "successfulJobsHistoryLimit"), ("Failed", "failedJobsHistoryLimit")] {
       guard let limit = cron["spec"][field].int else { continue }
       let finished = jobs.filter { JobReconciler.finish($0)?["type"].string == type && !$0.isBeingDeleted }
-        .sorted { ($0["status"]["startTime"].timestamp ?? $0.created, $0.objectName.name) < ($1["status"]["startTime"].timestamp ?? $1.created, $1.objectName.name) }
+        .sorted {
+          ($0["status"]["startTime"].timestamp ?? $0.created, $0.objectName.name) < (
+            $1["status"]["startTime"].timestamp ?? $1.created, $1.objectName.name
+          )
+        }
       for job in finished.prefix(max(0, finished.count - limit)) { delete(job) }
     }
   }
@@ -107,7 +111,9 @@ struct CronRound {
   }
 
   mutating func schedule(_ schedule: CronSchedule, _ zone: TimeZoneRules, failure: WriteFailure?) {
-    if let next = schedule.next(after: now, in: zone) { writes.append(.requeue(after: next.seconds(since: now) + CronJobReconciler.tardiness)) }
+    if let next = schedule.next(after: now, in: zone) {
+      writes.append(.requeue(after: next.seconds(since: now) + CronJobReconciler.tardiness))
+    }
     let deadline = cron["spec"]["startingDeadlineSeconds"].int.map(Double.init)
     var from = draft["lastScheduleTime"].timestamp ?? cron.created
     if let deadline { from = max(from, now.advanced(bySeconds: -deadline)) }
@@ -123,7 +129,8 @@ struct CronRound {
     if jobs.contains(where: { $0.objectName == job.objectName }) { return draft["lastScheduleTime"] = .string(due.rfc3339) }
     switch cron["spec"]["concurrencyPolicy"].string {
     case "Forbid" where !active.isEmpty:
-      return writes.append(.event(.cronJob, cron, "JobAlreadyActive", "Not starting job because prior execution is running and concurrency policy is Forbid"))
+      return writes.append(
+        .event(.cronJob, cron, "JobAlreadyActive", "Not starting job because prior execution is running and concurrency policy is Forbid"))
     case "Replace":
       for job in active { delete(job) }
       draft["active"] = .null

@@ -65,7 +65,9 @@ package struct EndpointSliceMirroringReconciler: Reconciler {
       }
       let addresses =
         (subset["addresses"].array ?? []).map { ($0, true) } + (subset["notReadyAddresses"].array ?? []).map { ($0, false) }
-      let found = addresses.filter { ServicePods.family($0.0["ip"].string ?? "") == family }.prefix(addressesMax).map { endpoint($0, isReady: $1) }
+      let found = addresses.filter { ServicePods.family($0.0["ip"].string ?? "") == family }.prefix(addressesMax).map {
+        endpoint($0, isReady: $1)
+      }
       guard !found.isEmpty else { continue }
       if let i = groups.firstIndex(where: { $0.ports == .array(ports) }) {
         groups[i].endpoints += found

@@ -80,7 +80,8 @@ package struct EndpointsReconciler: Reconciler {
     }
     let subsets: [JSON] = groups.map { group in
       [
-        "addresses": group.ready.isEmpty ? .null : .array(group.ready), "notReadyAddresses": group.notReady.isEmpty ? .null : .array(group.notReady),
+        "addresses": group.ready.isEmpty ? .null : .array(group.ready),
+        "notReadyAddresses": group.notReady.isEmpty ? .null : .array(group.notReady),
         "ports": group.ports.isEmpty ? .null : .array(group.ports),
       ]
     }

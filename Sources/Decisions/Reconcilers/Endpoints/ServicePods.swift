@@ -23,7 +23,9 @@ struct ServicePods {
 
   /// Nil where somebody else says what is behind the service.
   static func selector(_ service: JSON) -> LabelSelector? {
-    guard let labels = service["spec"]["selector"].object, !labels.isEmpty, service["spec"]["type"].string != "ExternalName" else { return nil }
+    guard let labels = service["spec"]["selector"].object, !labels.isEmpty, service["spec"]["type"].string != "ExternalName" else {
+      return nil
+    }
     return LabelSelector(json: ["matchLabels": service["spec"]["selector"]])
   }
 

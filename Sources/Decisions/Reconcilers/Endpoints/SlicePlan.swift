@@ -83,7 +83,8 @@ struct SlicePlan {
     return [
       "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
       "metadata": [
-        "generateName": .string("\(owner["metadata"]["name"].string ?? "")-"), "namespace": owner["metadata"]["namespace"], "labels": labels,
+        "generateName": .string("\(owner["metadata"]["name"].string ?? "")-"), "namespace": owner["metadata"]["namespace"],
+        "labels": labels,
         "annotations": annotations, "ownerReferences": [controllerReference(owner, kind)],
       ],
       "addressType": .string(family), "endpoints": .array(endpoints), "ports": ports,

@@ -8,7 +8,9 @@ package struct FinishedJobReconciler: Reconciler {
   package init() {}
 
   package func keys(for change: Change, in cluster: any ClusterReader) -> [ObjectName] {
-    guard let job = change.new, !job["spec"]["ttlSecondsAfterFinished"].isNull, !job.isBeingDeleted, JobReconciler.isFinished(job) else { return [] }
+    guard let job = change.new, !job["spec"]["ttlSecondsAfterFinished"].isNull, !job.isBeingDeleted, JobReconciler.isFinished(job) else {
+      return []
+    }
     return [change.name]
   }
 

@@ -51,7 +51,8 @@ extension JobRun {
   /// When the pod ended, as nearly as it tells.
   private func ended(_ pod: JSON) -> Timestamp {
     let finished = (pod["status"]["containerStatuses"].array ?? []).compactMap { $0["state"]["terminated"]["finishedAt"].timestamp }.max()
-    return finished ?? pod.condition("Ready")?["lastTransitionTime"].timestamp ?? pod["metadata"]["deletionTimestamp"].timestamp ?? pod.created
+    return finished ?? pod.condition("Ready")?["lastTransitionTime"].timestamp ?? pod["metadata"]["deletionTimestamp"].timestamp
+      ?? pod.created
   }
 
   private func pause(afterFailures failures: Int) -> Double {
@@ -124,8 +125,11 @@ extension JobRun {
       let last = former.max { failures($0) < failures($1) }
       let isIgnored = last.map { $0.podPhase == "Failed" && PodFailureVerdict($0, policy: spec["podFailurePolicy"]) == .ignore } ?? false
       let ignored = last?["metadata"]["annotations"][JobReconciler.ignoredAnnotation].string.flatMap { Int($0) } ?? 0
-      pod["metadata"]["annotations"][JobReconciler.failuresAnnotation] = .string(String(last.map { failures($0) + (isIgnored ? 0 : 1) } ?? 0))
-      if ignored > 0 || isIgnored { pod["metadata"]["annotations"][JobReconciler.ignoredAnnotation] = .string(String(ignored + (isIgnored ? 1 : 0))) }
+      pod["metadata"]["annotations"][JobReconciler.failuresAnnotation] = .string(
+        String(last.map { failures($0) + (isIgnored ? 0 : 1) } ?? 0))
+      if ignored > 0 || isIgnored {
+        pod["metadata"]["annotations"][JobReconciler.ignoredAnnotation] = .string(String(ignored + (isIgnored ? 1 : 0)))
+      }
     }
     for list in ["containers", "initContainers"] {
       guard let containers = pod["spec"][list].array else { continue }

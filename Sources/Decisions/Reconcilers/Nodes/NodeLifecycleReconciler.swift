@@ -96,7 +96,9 @@ package struct NodeLifecycleReconciler: Reconciler {
     let own = Set(["not-ready", "unreachable", "unschedulable"] + pressures.map(\.1)).map { "node.kubernetes.io/" + $0 }
     let present = node["spec"]["taints"].array ?? []
     // A node that never told its state keeps the taint that it was made with.
-    if ready == nil, present.contains(where: { $0["key"].string == "node.kubernetes.io/not-ready" }) { wanted.append(("not-ready", "NoSchedule")) }
+    if ready == nil, present.contains(where: { $0["key"].string == "node.kubernetes.io/not-ready" }) {
+      wanted.append(("not-ready", "NoSchedule"))
+    }
     var taints = present.filter { taint in
       guard own.contains(taint["key"].string ?? "") else { return true }
       return wanted.contains { "node.kubernetes.io/" + $0.key == taint["key"].string && $0.effect == taint["effect"].string }

@@ -37,7 +37,9 @@ package struct TaintEvictionReconciler: Reconciler {
       let matching = tolerations.filter { Tolerations.tolerates($0, taint) }
       guard !matching.isEmpty else { return evict(pod, now) }
       // The shortest of those that end; a toleration without an end is no limit.
-      for toleration in matching { if let seconds = toleration["tolerationSeconds"].int { patience = min(patience, Double(max(0, seconds))) } }
+      for toleration in matching {
+        if let seconds = toleration["tolerationSeconds"].int { patience = min(patience, Double(max(0, seconds))) }
+      }
     }
     guard patience.isFinite else { return [] }
     let left = patience - now.seconds(since: since)

@@ -27,7 +27,8 @@ package struct DaemonSetReconciler: Reconciler {
     let claims = Claims(of: set, .daemonSet, .pod, selector: selector, in: cluster)
     let history = Claims(of: set, .daemonSet, .controllerRevision, selector: selector, in: cluster)
     let revisions = Revisions(of: set, .daemonSet, claims: history, in: cluster, circumstances.failure)
-    var daemons = Daemons(set, claims.members, cluster.objects(.node, namespace: nil), hash: Revisions.hash(revisions.update), circumstances)
+    var daemons = Daemons(
+      set, claims.members, cluster.objects(.node, namespace: nil), hash: Revisions.hash(revisions.update), circumstances)
     daemons.writes = claims.writes + revisions.writes
     if !set.isBeingDeleted { daemons.manage() }
     daemons.report(collisions: revisions.collisions)

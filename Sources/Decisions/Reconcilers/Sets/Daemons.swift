@@ -101,7 +101,8 @@ struct Daemons {
         continue
       }
       let what = isFailure ? ("FailedDaemonPod", "Found failed") : ("SucceededDaemonPod", "Found succeeded")
-      let message = "\(what.1) daemon pod \(pod.objectName) on node \(place.node.objectName.name), will try to \(isFailure ? "kill" : "delete") it"
+      let message =
+        "\(what.1) daemon pod \(pod.objectName) on node \(place.node.objectName.name), will try to \(isFailure ? "kill" : "delete") it"
       writes.append(isFailure ? .warning(.daemonSet, set, what.0, message) : .event(.daemonSet, set, what.0, message))
       deletions.append(pod)
     }
@@ -144,7 +145,9 @@ struct Daemons {
       } else if let new {
         if !isAvailable(new) { used += 1 }
       } else if let old {
-        if isAvailable(old) { candidates.append((old, name)) } else {
+        if isAvailable(old) {
+          candidates.append((old, name))
+        } else {
           broken.append((old, name))
           used += 1
         }
@@ -190,7 +193,8 @@ struct Daemons {
         if !place.pods.isEmpty { misscheduled += 1 }
         continue
       }
-      guard let oldest = place.pods.filter({ !$0.isBeingDeleted }).min(by: { ($0.created, $0.uid) < ($1.created, $1.uid) }) ?? place.pods.first
+      guard
+        let oldest = place.pods.filter({ !$0.isBeingDeleted }).min(by: { ($0.created, $0.uid) < ($1.created, $1.uid) }) ?? place.pods.first
       else { continue }
       current += 1
       if place.pods.contains(where: { $0.isReadyPod }) { ready += 1 }

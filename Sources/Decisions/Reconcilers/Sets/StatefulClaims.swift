@@ -39,13 +39,15 @@ extension StatefulPods {
     let templates = (spec["volumeClaimTemplates"].array ?? []).map { $0["metadata"]["name"].string ?? "" }
     for (ordinal, pod) in members.sorted(by: { $0.key < $1.key }) {
       for template in templates {
-        guard let claim = cluster.object(.persistentVolumeClaim, set.objectName.namespace, claimName(template, ordinal)), !claim.isBeingDeleted
+        guard let claim = cluster.object(.persistentVolumeClaim, set.objectName.namespace, claimName(template, ordinal)),
+          !claim.isBeingDeleted
         else { continue }
         let isCondemned = !wanted.contains(ordinal) && deletesWithPod
         let owner = isCondemned ? Self.reference(pod, .pod) : deletesWithSet ? Self.reference(set, .statefulSet) : nil
         let managed = ["StatefulSet", "Pod"]
         let others = claim.meta.ownerReferences.filter { reference in
-          let isOurs = managed.contains(reference["kind"].string ?? "")
+          let isOurs =
+            managed.contains(reference["kind"].string ?? "")
             && [set.objectName.name, pod.objectName.name].contains(reference["name"].string ?? "")
           return !isOurs
         }

@@ -30,7 +30,9 @@ struct StatefulPods {
   static func ordinal(_ pod: JSON, of set: JSON) -> Int? {
     let prefix = set.objectName.name + "-"
     let name = pod.objectName.name
-    guard name.hasPrefix(prefix), let number = Int(name.dropFirst(prefix.count)), String(number) == name.dropFirst(prefix.count) else { return nil }
+    guard name.hasPrefix(prefix), let number = Int(name.dropFirst(prefix.count)), String(number) == name.dropFirst(prefix.count) else {
+      return nil
+    }
     return number
   }
 
@@ -77,7 +79,8 @@ struct StatefulPods {
       if pod.hasEnded {
         if !pod.isBeingDeleted {
           writes.append(
-            .warning(.statefulSet, set, "RecreatingFailedPod", "StatefulSet \(set.objectName) is recreating failed Pod \(pod.objectName.name)"))
+            .warning(
+              .statefulSet, set, "RecreatingFailedPod", "StatefulSet \(set.objectName) is recreating failed Pod \(pod.objectName.name)"))
           writes.append(.delete(.pod, pod.objectName, uid: pod.uid))
         }
         if isOrdered { return false }

@@ -12,11 +12,12 @@ package struct StatefulSetReconciler: Reconciler {
     case .statefulSet: [change.name]
     case .persistentVolumeClaim:
       // A claim that went away is made again.
-      change.new == nil ? cluster.objects(.statefulSet, namespace: change.name.namespace).filter { set in
-        (set["spec"]["volumeClaimTemplates"].array ?? []).contains {
-          change.name.name.hasPrefix("\($0["metadata"]["name"].string ?? "")-\(set.objectName.name)-")
-        }
-      }.map(\.objectName) : []
+      change.new == nil
+        ? cluster.objects(.statefulSet, namespace: change.name.namespace).filter { set in
+          (set["spec"]["volumeClaimTemplates"].array ?? []).contains {
+            change.name.name.hasPrefix("\($0["metadata"]["name"].string ?? "")-\(set.objectName.name)-")
+          }
+        }.map(\.objectName) : []
     default: ownerKeys(of: change, .statefulSet, in: cluster) { LabelSelector(json: $0["spec"]["selector"]) }
     }
   }

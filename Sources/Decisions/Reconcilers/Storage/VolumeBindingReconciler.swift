@@ -37,9 +37,12 @@ package struct VolumeBindingReconciler: Reconciler {
     }
     // A claim that names its volume, or whose binding was begun.
     let reference = volume["spec"]["claimRef"]
-    let isOurs = reference["name"].string == key.name && reference["namespace"].string == key.namespace
+    let isOurs =
+      reference["name"].string == key.name && reference["namespace"].string == key.namespace
       && [nil, "", claim.uid].contains(reference["uid"].string)
-    guard reference.isNull || isOurs else { return claim["metadata"]["annotations"][Self.bound].isNull ? phase(claim, "Pending") : phase(claim, "Lost") }
+    guard reference.isNull || isOurs else {
+      return claim["metadata"]["annotations"][Self.bound].isNull ? phase(claim, "Pending") : phase(claim, "Lost")
+    }
     return bind(claim, volume)
   }
 

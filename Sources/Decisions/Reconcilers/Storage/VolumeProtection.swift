@@ -13,7 +13,9 @@ package struct VolumeProtectionReconciler: Reconciler {
   /// Volumes have keys without a namespace.
   package func keys(for change: Change, in cluster: any ClusterReader) -> [ObjectName] {
     guard change.kind == .pod else {
-      guard change.kind == .persistentVolumeClaim, let volume = change.object["spec"]["volumeName"].string, change.new == nil else { return [change.name] }
+      guard change.kind == .persistentVolumeClaim, let volume = change.object["spec"]["volumeName"].string, change.new == nil else {
+        return [change.name]
+      }
       return [change.name, ObjectName("", volume)]
     }
     guard change.new == nil || change.object.hasEnded else { return [] }
