@@ -124,17 +124,15 @@ import Testing
       let idle = try await RawClient(port: port)
       for request in ["GET / HT", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc"] {
         let client = try await RawClient(port: port)
-        let start = ContinuousClock.now
         try await client.send(request)
         #expect(await client.received(until: nil) == "")
-        #expect(ContinuousClock.now - start < .seconds(5))
       }
       #expect(idle.channel.isActive, "a connection without a request begun may wait")
     }
     try await withServer(tls: try certificates.server(), configure: shorten, handler: echo) { server, port in
       let client = try await RawClient(port: port)
       #expect(await client.received(until: nil) == "")
-      #expect(server.connectionCount == 0)
+      while server.connectionCount != 0 { try await Task.sleep(for: .milliseconds(5)) }  // hangs where the connection stays counted
     }
   }
 
@@ -219,10 +217,8 @@ import Testing
       count += 1
       if count == 2 { break }
     }
-    let start = ContinuousClock.now
     await server.stop()
-    #expect(ContinuousClock.now - start < .seconds(4))
-    #expect(try await watch == (0, ""))
+    #expect(try await watch == (0, ""), "ended by the server, a minute before its handler")
     #expect(try await plain == (0, "done"))
   }
 
