@@ -67,14 +67,15 @@ def names_of_services(node):
     node.apply(dict(apiVersion="apps/v1", kind="StatefulSet", metadata=dict(name="peer"), spec=dict(
         serviceName="peers", replicas=2, selector=dict(matchLabels=dict(app="peer")), template=dict(
             metadata=dict(labels=dict(app="peer")), spec=dict(terminationGracePeriodSeconds=1, containers=[dict(name="c", image="localhost/nginx:1")])))))
-    # The static busybox ends with SIGSEGV on any look-up by its C library; getent beside the shared one asks as programs do.
+    # Debian's static busybox ends with SIGSEGV on any look-up by its C library: getent and netcat ask as programs do.
     node.apply(pod("asker", image="localhost/nginx:1"))
     node.ready("asker")
     node.out("rollout", "status", "statefulset/peer", "--timeout=60s")
     node.out("rollout", "status", "deployment/web", "--timeout=60s")
     inside = lambda *command: node.out("exec", "asker", "--", *command).strip()
     for name in ("web", "web.default", "web.default.svc.cluster.local", "elsewhere", "peer-0.peers", "peer-1.peers.default.svc"):
-        eventually(f"{name} answers", lambda: inside("wget", "-q", "-T", "2", "-O", "-", f"http://{inside('getent', 'ahostsv4', name).split()[0]}/") == "version 1")
+        address = inside("getent", "ahostsv4", name).split()[0]
+        eventually(f"{name} answers", lambda: inside("sh", "-c", f"printf 'GET / HTTP/1.0\r\n\r\n' | nc.openbsd -w 2 {address} 80").endswith("version 1"))
     address = node.out("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
     expect(f"Address: {address}" in inside("nslookup", "web.default.svc.cluster.local"), "the service's name is not its address")
     expect("web.default.svc.cluster.local" in inside("nslookup", address), "the address has no name")
