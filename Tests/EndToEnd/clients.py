@@ -80,5 +80,6 @@ def the_document_describes_the_server(node):
         code, out, err = sh(
             f"{python()}/st", "run", f"{url}/openapi/v3/{group}", "--url", url, "--request-cert", credentials[0], "--request-cert-key", credentials[1],
             "--tls-verify", "false", "--include-path-regex", f"namespaces/.namespace.{paths}", "--exclude-method", "DELETE", "--max-examples", "15", "--seed", "1",
-            "--phases", "fuzzing", "--checks", "not_a_server_error,response_schema_conformance,content_type_conformance", "--no-color", "--suppress-health-check", "all", check=False, timeout=300, env=node.env)
+            "--phases", "fuzzing", "--checks", "not_a_server_error,response_schema_conformance,content_type_conformance", "--no-color", "--suppress-health-check", "all", check=False, timeout=300,
+            env=dict(node.env, PYTHONPATH=CLIENTS, SCHEMATHESIS_HOOKS="fuzz_hooks", PYTHONDONTWRITEBYTECODE="1"))
         expect(code == 0, f"{group}: {out[-3000:]} {err[-500:]}")

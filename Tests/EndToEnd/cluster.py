@@ -81,7 +81,7 @@ def names_of_services(node):
     expect("web.default.svc.cluster.local" in inside("nslookup", address), "the address has no name")
     absent = node.kubectl("exec", "asker", "--", "nslookup", "absent.default.svc.cluster.local", check=False)
     expect("NXDOMAIN" in absent[1] + absent[2], f"a name that is not: {absent}")
-    node.out("delete", "statefulset,deployment,service", "--all", "--ignore-not-found", "-l", "component!=apiserver")
+    node.out("delete", "statefulset/peer", "deployment/web", "service/web", "service/peers", "service/elsewhere")
     node.out("delete", "pod", "asker", "--now")
 
 
