@@ -29,7 +29,8 @@ extension APIServer {
     case ("DELETE", .some): return try await deleted(call, request, &warnings)
     case ("DELETE", nil) where request.resource.isNamespaced && request.namespace == nil: throw APIFailure.methodNotAllowed("")
     case ("DELETE", nil):
-      let options = try DeleteOptions(call, body: try call.decodedBody(registry).object)
+      let options = try deleteOptions(call, request, &warnings)
+      defer { warnings.texts += options.notes.take() }
       return .document(try await resources.document(try await resources.deleteCollection(call, request, options), request.resource))
     default: throw APIFailure.methodNotAllowed("")
     }
@@ -186,6 +187,11 @@ extension APIServer {
     let context = try WriteContext(call, subresource: subresource)
     let object = try await resources.update(request, context) { current in
       var result: JSON
+    // Who is refused is warned all the same.
+    defer {
+      collected.texts += context.notes.take()
+      warnings = collected
+    }
       do {
         switch type {
         case "application/json-patch+json": result = try jsonPatch(original: current, patch: decoded.object)
@@ -210,8 +216,6 @@ extension APIServer {
       // Without a version in the patch, a concurrent change is no conflict: the patch is applied again.
       return result
     }
-    collected.texts += context.notes.take()
-    warnings = collected
     return .object(object)
   }
 
@@ -272,12 +276,21 @@ extension APIServer {
 
   // MARK: delete
 
-  private func deleted(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings) async throws -> APIResult {
+  private func deleteOptions(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings) throws -> DeleteOptions {
     let options = try DeleteOptions(call, body: try call.decodedBody(registry).object)
     let (object, isGone) = try await resources.delete(request, options, user: call.user)
-    warnings.texts += options.notes.take()
+    if options.hasNoPolicy, request.resource.group == "batch", request.resource.kind == "Job" { warnings.texts.append(Cascading.jobWarning) }
+    return options
+  }
+
+  private func deleted(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings) async throws -> APIResult {
+    let options = try deleteOptions(call, request, &warnings)
+    // Who is refused is warned all the same.
+    defer { warnings.texts += options.notes.take() }
     // Pods are answered with themselves, as are objects that are still going.
-    guard isGone, request.resource.kind != "Pod" else { return .object(object, status: 200) }
+    guard isGone, request.resource.kind != "Pod" else {
+      return .object(object, status: !isGone && options.isAnsweredAccepted ? 202 : 200)
+    }
     return .object([
       "kind": "Status", "apiVersion": "v1", "metadata": .object(JSONObject()), "status": "Success",
       "details": [
