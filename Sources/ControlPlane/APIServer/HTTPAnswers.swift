@@ -120,7 +120,7 @@ extension APIServer {
 
   private static func response(_ failure: APIFailure, _ request: ServedRequest, _ warnings: Warnings) -> ServedResponse {
     var headers = headers("application/json", warnings)
-    if failure.code == 429 || failure.code == 503 { headers.add(name: "Retry-After", value: "1") }
+    if let seconds = failure.retryAfterSeconds { headers.add(name: "Retry-After", value: String(seconds)) }
     if failure.code == 401 { headers.add(name: "WWW-Authenticate", value: "Bearer realm=\"kubernetes\"") }
     return ServedResponse(
       status: HTTPResponseStatus(statusCode: failure.code), headers: headers, body: .bytes(ByteBuffer(bytes: failure.status.serialized())))
