@@ -110,11 +110,10 @@ package final class APIServer: Sendable {
     }
   }
 
-  /// Finalizers and taints that a controller takes away are only set where that controller runs.
+  /// Finalizers and taints that a controller takes away are only set where it does: nothing here frees a VolumeAttributesClass.
   private static var plugins: AdmissionChain {
     var settings = AdmissionSettings()
-    settings.protectedKinds = []
-    settings.taintsNewNodes = false
+    settings.protectedKinds = ["PersistentVolume", "PersistentVolumeClaim"]
     return AdmissionChain(settings)
   }
 
