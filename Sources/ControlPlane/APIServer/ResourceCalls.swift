@@ -15,6 +15,7 @@ extension APIServer {
     // Before anything is changed: who cannot read the answer gets nothing done.
     let isStream = ["log", "exec", "attach", "portforward", "proxy"].contains(request.subresource)
     guard isStream || call.answerForm != nil else { throw APIFailure.notAcceptable }
+    if request.resource.group == MetricsAPI.group { return try await MetricsAPI(server: self).perform(call, request) }
     if let answer = try await review(call, request, &warnings) { return answer }
     if let subresource = request.subresource { return try await perform(call, request, subresource, &warnings) }
     try allowed(call, request)
@@ -54,6 +55,7 @@ extension APIServer {
     let form = call.answerForm ?? AnswerForm()
     if call.flag("watch") { return .watch(try resources.watchRequest(call, request)) }
     let page = try await resources.list(call, request)
+    if page.next == nil { listSizes.note(request.resource.plural, page.items.count) }
     switch form.rendering {
     case .object where form.encoding == .json: return .document(try await resources.document(page, request.resource))
     case .object:
@@ -185,13 +187,13 @@ extension APIServer {
     let resource = request.resource
     var collected = warnings
     let context = try WriteContext(call, subresource: subresource)
-    let object = try await resources.update(request, context) { current in
-      var result: JSON
     // Who is refused is warned all the same.
     defer {
       collected.texts += context.notes.take()
       warnings = collected
     }
+    let object = try await resources.update(request, context) { current in
+      var result: JSON
       do {
         switch type {
         case "application/json-patch+json": result = try jsonPatch(original: current, patch: decoded.object)
@@ -278,7 +280,6 @@ extension APIServer {
 
   private func deleteOptions(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings) throws -> DeleteOptions {
     let options = try DeleteOptions(call, body: try call.decodedBody(registry).object)
-    let (object, isGone) = try await resources.delete(request, options, user: call.user)
     if options.hasNoPolicy, request.resource.group == "batch", request.resource.kind == "Job" { warnings.texts.append(Cascading.jobWarning) }
     return options
   }
@@ -287,6 +288,7 @@ extension APIServer {
     let options = try deleteOptions(call, request, &warnings)
     // Who is refused is warned all the same.
     defer { warnings.texts += options.notes.take() }
+    let (object, isGone) = try await resources.delete(request, options, user: call.user)
     // Pods are answered with themselves, as are objects that are still going.
     guard isGone, request.resource.kind != "Pod" else {
       return .object(object, status: !isGone && options.isAnsweredAccepted ? 202 : 200)
