@@ -63,6 +63,7 @@ let decisions: [Target] = [
   room("Decisions", "APIMachinery", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Admission", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Authorization", ["KubernetesAPI", "JSONCodec"]),
+  room("Decisions", "FlowControl", ["JSONCodec"]),
   room("Decisions", "AdmissionPolicies", ["CEL", "APIMachinery", "KubernetesAPI", "JSONCodec"]),
 ]
 
@@ -97,7 +98,7 @@ let node: [Target] = [
 
 let controlPlane: [Target] = [
   room("ControlPlane", "APIServer", [
-    "KubernetesAPI", "JSONCodec", "APIMachinery", "Admission", "AdmissionPolicies", "CEL", "Authorization", "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams",
+    "KubernetesAPI", "JSONCodec", "APIMachinery", "Admission", "AdmissionPolicies", "CEL", "Authorization", "FlowControl", "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams",
     "CZlib",
     nioCore, nioPosix, nioHTTP1, nioSSL, nioHTTP2, httpClient, x509, crypto, cryptoExtras, yams, log, systemPackage,
   ]),
@@ -131,10 +132,11 @@ let roomTests: [Target] = [
   ]),
   tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"]),
   tests("AdmissionTests", ["Admission", "KubernetesAPI", "JSONCodec", yams]),
+  tests("FlowControlTests", ["FlowControl", "JSONCodec"]),
   tests("AuthorizationTests", ["Authorization", "KubernetesAPI", "JSONCodec"]),
   tests("AdmissionPoliciesTests", ["AdmissionPolicies", "APIMachinery", "CEL", "KubernetesAPI", "JSONCodec"]),
   tests("APIServerTests", [
-    "APIServer", "APIMachinery", "Authorization", "HTTPServing", "KubernetesAPI", "KubernetesClient", "JSONCodec", "RevisionStore", systemPackage, httpClient,
+    "APIServer", "APIMachinery", "Authorization", "FlowControl", "HTTPServing", "KubernetesAPI", "KubernetesClient", "JSONCodec", "RevisionStore", systemPackage, httpClient,
     nioCore, nioPosix, nioHTTP1, x509, crypto, cryptoExtras, log,
   ]),
   tests("RevisionStoreTests", ["RevisionStore"]),

@@ -22,6 +22,9 @@ struct RuntimeAdapter: PodRuntime {
     let result = try await runtime.run(argv, container: container, in: sandbox, outputMax: outputMax)
     return CommandResult(exitCode: result.exitCode, output: result.output)
   }
+  func resize(sandbox: String, pod: ResourceLimits, containers: [String: ResourceLimits]) async throws {
+    try await runtime.resize(sandbox: sandbox, pod: pod, containers: containers)
+  }
   func removeContainer(_ id: String, in sandbox: String) async throws { try await runtime.removeContainer(id, in: sandbox) }
   func removeSandbox(_ id: String) async throws { try await runtime.removeSandbox(id) }
 
@@ -79,24 +82,23 @@ struct RuntimeAdapter: PodRuntime {
 
   private static func statistics(_ runtime: ContainerRuntime, _ sandbox: String) async -> JSON {
     guard let all = try? await runtime.statistics(of: sandbox) else { return .null }
-    let now = JSON.string(Timestamp.now.rfc3339)
-    var containers: JSON = .object(JSONObject())
-    var (cpu, memory, working) = (Int64(0), Int64(0), Int64(0))
-    for (name, numbers) in all {
-      cpu += numbers.cpuMicros
-      memory += numbers.memoryBytes ?? 0
-      working += numbers.workingSetBytes ?? 0
-      containers[name] = [
-        "cpu": ["time": now, "usageCoreNanoSeconds": .int(numbers.cpuMicros * 1000)],
-        "memory": numbers.memoryBytes.map {
-          ["time": now, "usageBytes": .int($0), "workingSetBytes": .int(numbers.workingSetBytes ?? $0)]
-        } ?? .null,
-      ]
+    let now = JSON.string(Timestamp.now.rfc3339Micro)
+    func figures(_ numbers: ContainerRuntime.ContainerStatistics) -> JSON {
+      var memory: JSON = .null
+      if let bytes = numbers.memoryBytes {
+        memory = ["time": now, "usageBytes": .int(bytes), "workingSetBytes": .int(numbers.workingSetBytes ?? bytes)]
+        if let anonymous = numbers.anonymousBytes { memory["rssBytes"] = .int(anonymous) }
+      }
+      var json: JSON = ["cpu": ["time": now, "usageCoreNanoSeconds": .int(numbers.cpuMicros * 1000)], "memory": memory]
+      if let count = numbers.processes { json["process_stats"] = ["process_count": .int(count)] }
+      return json
     }
-    return [
-      "cpu": ["time": now, "usageCoreNanoSeconds": .int(cpu * 1000)],
-      "memory": ["time": now, "usageBytes": .int(memory), "workingSetBytes": .int(working)], "containers": containers,
-    ]
+    // The pod as a whole stands under "".
+    var result = all[""].map(figures) ?? .object(JSONObject())
+    var containers: JSON = .object(JSONObject())
+    for (id, numbers) in all where !id.isEmpty { containers[id] = figures(numbers) }
+    result["containers"] = containers
+    return result
   }
 }
 
