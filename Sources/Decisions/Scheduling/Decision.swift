@@ -87,8 +87,16 @@ extension Cluster {
       let others = nodeCount - (known == nil ? 0 : 1)
       for _ in 0..<others { histogram.add(Verdict(.notNamed, isFinal: true)) }
       finalCount += others
-    } else {
-      for slot in nodes.indices { count(slot) }
+    } else if let table = check.table {
+      for slot in table.rows.indices {
+        let verdict = table.rows[slot].verdict
+        if verdict.fits {
+          count(slot)
+        } else if verdict.filter != .absent {
+          histogram.add(verdict)
+          if verdict.isFinal { finalCount += 1 } else { candidates.append(slot) }
+        }
+      }
     }
     let message = histogram.message(nodeCount, pod.shape)
     var refusal = Refusal(message: message, filters: histogram.filters())

@@ -28,12 +28,21 @@ extension Cluster {
     let violations: Int
 
     /// What is compared first to last; the smaller the better.
-    var cost: (Int, Int, Int, Int, Int64) {
+    let cost: (Int, Int, Int, Int, Int64)
+
+    init(slot: Int, victims: [PodRecord], violations: Int) {
+      self.slot = slot
+      self.victims = victims
+      self.violations = violations
       let highest = victims[0].priority
       // Each counts its distance from the lowest priority there is.
-      let sum = victims.reduce(0) { $0 + $1.priority + Int(Int32.max) + 1 }
-      let earliest = victims.filter { $0.priority == highest }.map(\.started).min() ?? 0
-      return (violations, highest, sum, victims.count, -earliest)
+      var sum = 0
+      var earliest = Int64.max
+      for victim in victims {
+        sum += victim.priority + Int(Int32.max) + 1
+        if victim.priority == highest { earliest = min(earliest, victim.started) }
+      }
+      cost = (violations, highest, sum, victims.count, -earliest)
     }
   }
 
@@ -176,7 +185,8 @@ extension Cluster {
   private func finish(_ slot: Int, _ victims: [PodRecord], _ violations: Int, verdict: Verdict) -> Result<Candidate, NotHelpful> {
     // The node fits already without a victim: nothing is to be preempted there.
     if victims.isEmpty { return .failure(NotHelpful(verdict: verdict)) }
-    return .success(Candidate(slot: slot, victims: victims.sorted(by: PodRecord.moreImportant), violations: violations))
+    let sorted = violations == 0 ? victims : victims.sorted(by: PodRecord.moreImportant)
+    return .success(Candidate(slot: slot, victims: sorted, violations: violations))
   }
 
   /// The pods whose end a disruption budget does not allow, counted in their order.
