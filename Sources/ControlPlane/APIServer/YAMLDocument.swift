@@ -1,6 +1,8 @@
 import JSONCodec
 import Yams
 
+// Unlike upstream: documents may be nested 512 deep, not 10,000.
+
 /// YAML as JSON values, with a bound on what aliases may unfold to.
 package enum YAMLDocument {
   /// Values in one document, aliases unfolded: a bomb stops here.
