@@ -110,7 +110,7 @@ let executables: [Target] = [
   .executableTarget(
     name: "swiftlet",
     dependencies: [
-      "APIServer", "Scheduler", "ControllerManager", "ServiceProxy", "ClusterDNS", "Kubelet", "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
+      "APIServer", "Scheduler", "Scheduling", "ControllerManager", "ServiceProxy", "ClusterDNS", "Kubelet", "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
       "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "HTTPServing", "JSONCodec", "KubernetesAPI", "CLinux",
       systemPackage, arguments, log, nioCore, nioPosix, nioHTTP1, httpClient, x509, crypto,
     ],
@@ -123,6 +123,9 @@ let roomTests: [Target] = [
   tests("KubernetesAPITests", ["KubernetesAPI", "JSONCodec"]),
   tests("CELTests", ["CEL", "JSONCodec"]),
   tests("SchedulingTests", ["Scheduling", "KubernetesAPI", "JSONCodec"]),
+  tests("SchedulerTests", [
+    "Scheduler", "Scheduling", "KubernetesClient", "APIServer", "RevisionStore", "KubernetesAPI", "JSONCodec", systemPackage, nioPosix, log,
+  ]),
   tests("ReconcilersTests", ["Reconcilers", "KubernetesAPI", "JSONCodec"]),
   tests("ControllerManagerTests", [
     "ControllerManager", "Reconcilers", "KubernetesClient", "APIServer", "RevisionStore", "KubernetesAPI", "JSONCodec", systemPackage, nioPosix, log,
@@ -176,6 +179,8 @@ let benchmarks: [Target] = [
     path: "Benchmarks/ContainerStart", swiftSettings: swiftSettings),
   .executableTarget(
     name: "revision-store-bench", dependencies: ["RevisionStore"], path: "Benchmarks/RevisionStore", swiftSettings: swiftSettings),
+  .executableTarget(
+    name: "scheduling-bench", dependencies: ["Scheduling", "KubernetesAPI", "JSONCodec"], path: "Benchmarks/Scheduling", swiftSettings: swiftSettings),
 ]
 
 let package = Package(

@@ -18,6 +18,8 @@ final class FakeRuntime: PodRuntime {
     var isAlive = true
     var containers: [String: ContainerState] = [:]
     var specs: [String: ContainerSpec] = [:]
+    /// What was written last, by container id; "": the pod's own.
+    var limits: [String: ResourceLimits] = [:]
   }
   struct Refusal: Error, CustomStringConvertible { let description: String }
 
@@ -154,6 +156,18 @@ final class FakeRuntime: PodRuntime {
     return CommandResult(exitCode: behaviour.commandExit, output: Array("said \(behaviour.commandExit)".utf8))
   }
 
+  func resize(sandbox: String, pod: ResourceLimits, containers: [String: ResourceLimits]) async throws {
+    try check("resize")
+    try state.withLock { boxes in
+      guard boxes[sandbox]?.isAlive == true else { throw Refusal(description: "no living sandbox \(sandbox)") }
+      for (id, limits) in containers {
+        guard boxes[sandbox]!.containers[id]?.phase == .running else { throw Refusal(description: "no running container \(id)") }
+        boxes[sandbox]!.limits[id] = limits
+      }
+      boxes[sandbox]!.limits[""] = pod
+    }
+  }
+
   func removeContainer(_ id: String, in sandbox: String) async throws {
     try state.withLock { boxes in
       guard boxes[sandbox]?.containers[id]?.phase != .running else { throw Refusal(description: "container \(id) runs") }
@@ -234,7 +248,9 @@ final class FakeVolumes: PodVolumes {
       state.prepared.insert(pod.uid)
     }
   }
-  func mounts(of container: Container, in pod: Pod, podIPs: [String], environment: [String]) async throws -> [ContainerMount] { [] }
+  func mounts(of container: Container, in pod: Pod, podIPs: [String], environment: [String], images: [String: [FilePath]])
+    async throws -> [ContainerMount]
+  { [] }
   func update(_ pod: Pod) async {}
   func teardown(podUID: String) async throws { state.withLock { _ = $0.prepared.remove(podUID) } }
 }

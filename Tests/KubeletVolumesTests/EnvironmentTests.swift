@@ -184,7 +184,7 @@ import Testing
       volumes: [["name": "h", "hostPath": ["path": .string(node.path + "/host-hosts"), "type": "File"]]],
       mounts: [["name": "h", "mountPath": "/etc/hosts", "readOnly": true]])
     try await node.manager.prepare(pod)
-    let mounts = try await node.manager.mounts(of: pod.spec.containers[0], in: pod, podIPs: ["10.0.0.9"], environment: [])
+    let mounts = try await node.manager.mounts(of: pod.spec.containers[0], in: pod, podIPs: ["10.0.0.9"], environment: [], images: [:])
     #expect(mounts.map(\.target) == ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"])
     #expect(mounts.allSatisfy { !$0.isDirectory })
     guard case .bind(let source, true, .private) = mounts[0].source else { return #expect(Bool(false)) }

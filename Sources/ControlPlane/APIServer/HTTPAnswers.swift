@@ -129,10 +129,7 @@ extension APIServer {
 
   private static func headers(_ type: String, _ warnings: Warnings) -> HTTPHeaders {
     var headers: HTTPHeaders = ["Content-Type": type, "Cache-Control": "no-cache, private"]
-    for text in warnings.texts {
-      let quoted = text.map { $0 == "\"" || $0 == "\\" ? "\\\($0)" : String($0) }.joined()
-      headers.add(name: "Warning", value: "299 - \"\(quoted)\"")
-    }
+    for value in WarningHeaders.values(warnings.texts) { headers.add(name: "Warning", value: value) }
     return headers
   }
 

@@ -4,32 +4,36 @@ import KubernetesAPI
 import KubernetesClient
 import Synchronization
 
-/// Furnishes each namespace with its default service account and the cluster's CA certificate, and empties and removes
-/// namespaces that are deleted.
+/// Furnishes each namespace with its default service account and the cluster's CA certificate, whoever takes them away or changes
+/// them, and empties and removes namespaces that are deleted.
 struct NamespaceController: Sendable {
   /// Milliseconds between two looks at a namespace whose last objects are still going.
-  static let drainPause = 200
+  static let drainPause = 50
   /// The pause doubles up to this: a finalizer may hold an object for long.
-  static let drainPauseMax = 5_000
+  static let drainPauseMax = 1_000
+  static let account = "default"
+  static let authority = "kube-root-ca.crt"
 
   let client: KubernetesClient
   let server: APIServer
 
   func run() async {
+    await withDiscardingTaskGroup { group in
+      group.addTask { await followNamespaces() }
+      group.addTask { await keep(.serviceAccounts(), Self.account) }
+      group.addTask { await keep(.configMaps(), Self.authority) }
+    }
+  }
+
+  private func followNamespaces() async {
     let draining = Draining()
     await withDiscardingTaskGroup { group in
       for await event in client.reflect(.namespaces, log: server.log) {
-        let namespaces: [JSON] =
-          switch event {
-          case .synced(let all): all
-          case .changed(let one): [one]
-          case .deleted: []
-          }
-        for namespace in namespaces {
+        for namespace in event.present {
           let name = namespace["metadata"]["name"].string ?? ""
           if namespace["metadata"]["deletionTimestamp"].isNull {
             group.addTask { await furnish(name) }
-          } else {
+          } else if namespace["spec"]["finalizers"].array?.contains("kubernetes") == true {
             group.addTask {
               guard draining.begin(name) else { return }
               await drain(name)
@@ -41,26 +45,44 @@ struct NamespaceController: Sendable {
     }
   }
 
-  /// Creates what a namespace must have; what is there already stays.
+  /// Makes anew what somebody deleted, and mends what somebody changed.
+  private func keep(_ path: ResourcePath, _ name: String) async {
+    for await event in client.reflect(path, fieldSelector: "metadata.name=\(name)", log: server.log) {
+      switch event {
+      case .synced: break
+      case .changed(let object):
+        guard name == Self.authority, object["data"] != authorityData else { continue }
+        await furnish(object["metadata"]["namespace"].string ?? "")
+      case .deleted(let object): await furnish(object["metadata"]["namespace"].string ?? "")
+      }
+    }
+  }
+
+  private var authorityData: JSON { ["ca.crt": .string(server.configuration.authorityPEM)] }
+
+  /// Creates what a namespace must have; of what is there only the certificate is mended.
   func furnish(_ name: String) async {
     do {
       try await APIServer.ensure(
-        client, .serviceAccounts(name), ["kind": "ServiceAccount", "apiVersion": "v1", "metadata": ["name": "default"]])
-      try await APIServer.ensure(
-        client, .configMaps(name),
-        [
-          "kind": "ConfigMap", "apiVersion": "v1",
-          "metadata": [
-            "name": "kube-root-ca.crt",
-            "annotations": [
-              "kubernetes.io/description":
-                "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc."
-            ],
+        client, .serviceAccounts(name), ["kind": "ServiceAccount", "apiVersion": "v1", "metadata": ["name": .string(Self.account)]])
+      let map: JSON = [
+        "kind": "ConfigMap", "apiVersion": "v1",
+        "metadata": [
+          "name": .string(Self.authority),
+          "annotations": [
+            "kubernetes.io/description":
+              "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc."
           ],
-          "data": ["ca.crt": .string(server.configuration.authorityPEM)],
-        ])
-    } catch let error as APIStatusError where error.isNotFound || error.code == 403 {
-      // The namespace went away in the meantime.
+        ],
+        "data": authorityData,
+      ]
+      try await APIServer.ensure(client, .configMaps(name), map)
+      var found = try await client.get(.configMaps(name), name: Self.authority)
+      guard found["data"] != authorityData else { return }
+      found["data"] = authorityData
+      try await client.update(.configMaps(name), name: Self.authority, found)
+    } catch let error as APIStatusError where error.isNotFound || error.isConflict || error.code == 403 {
+      // The namespace went away in the meantime, or somebody else was at it: the next change brings us back.
     } catch {
       server.log.warning("namespace \(name) is not furnished: \(error)")
     }
@@ -73,15 +95,20 @@ struct NamespaceController: Sendable {
       do {
         var namespace = try await client.get(.namespaces, name: name)
         guard !namespace["metadata"]["deletionTimestamp"].isNull else { return }
-        let content = await empty(name)
-        if content.isGone {
-          namespace["spec"]["finalizers"] = .array([])
+        let remains = await emptied(name)
+        if let changed = NamespaceContents.conditions(of: namespace, remains, now: .now) {
+          namespace["status"]["conditions"] = changed
+          namespace = try await client.update(.namespaces, name: name, subresource: "status", namespace)
+        }
+        if remains.isNothing {
+          namespace["spec"]["finalizers"] = .array((namespace["spec"]["finalizers"].array ?? []).filter { $0 != "kubernetes" })
           try await client.update(.namespaces, name: name, subresource: "finalize", namespace)
           return
         }
-        try await tell(content, &namespace)
       } catch let error as APIStatusError where error.isNotFound {
         return
+      } catch let error as APIStatusError where error.isConflict {
+        continue
       } catch {
         server.log.warning("namespace \(name) is not emptied yet: \(error)")
       }
@@ -90,101 +117,50 @@ struct NamespaceController: Sendable {
     }
   }
 
-  /// Deletes what is there: pods first, and nothing else before the last of them is gone, so that what protects or feeds a pod outlives
-  /// it.
-  private func empty(_ namespace: String) async -> NamespaceContent {
-    var content = NamespaceContent()
-    await empty(server.resources.resource("pods"), namespace, &content)
-    guard content.remaining.isEmpty, content.failures.isEmpty else { return content }
-    for resource in server.registry.resources
-    where resource.isNamespaced && resource.isServed && resource.verbs.contains("delete") && resource.group == resource.storageGroup {
-      await empty(resource, namespace, &content)
+  /// Deletes what there is, pods before anything that they may still use, and tells what remains.
+  private func emptied(_ namespace: String) async -> NamespaceContents {
+    var contents = NamespaceContents()
+    let resources = server.registry.resources.filter {
+      $0.isNamespaced && $0.isServed && $0.verbs.contains("delete") && $0.group == $0.storageGroup
     }
-    return content
-  }
-
-  private func empty(_ resource: ResourceInfo, _ namespace: String, _ content: inout NamespaceContent) async {
-    let path = ResourcePath(group: resource.group, version: resource.version, resource.plural, namespace: namespace)
-    do {
-      for item in try await client.list(path).items {
-        content.note(item, resource)
-        if !item["metadata"]["deletionTimestamp"].isNull { continue }
+    for pods in [true, false] {
+      for resource in resources where (resource.group.isEmpty && resource.plural == "pods") == pods {
+        let path = ResourcePath(group: resource.group, version: resource.version, resource.plural, namespace: namespace)
+        let name = resource.group.isEmpty ? resource.plural : "\(resource.plural).\(resource.group)"
         do {
-          try await client.delete(path, name: item["metadata"]["name"].string ?? "", propagation: "Background")
+          let items = try await client.list(path).items
+          let live = items.filter { $0["metadata"]["deletionTimestamp"].isNull }
+          for item in live { try await delete(path, item) }
+          for item in live.isEmpty ? items : try await client.list(path).items {
+            contents.add(name, finalizers: item["metadata"]["finalizers"].array?.compactMap(\.string) ?? [])
+          }
         } catch let error as APIStatusError where error.isNotFound {
+          // A custom kind whose definition has just gone.
+        } catch {
+          contents.failures.append("\(name): \(error)")
         }
       }
-    } catch let error as APIStatusError where error.isNotFound {
-      // A custom kind that goes at this moment.
-    } catch {
-      content.failures.append("\(error)")
-      server.log.warning("\(resource.plural) of namespace \(namespace) are not deleted yet: \(error)")
+      if pods, !contents.isNothing { break }
     }
+    return contents
   }
 
-  /// Says in the namespace's status what it waits for.
-  private func tell(_ content: NamespaceContent, _ namespace: inout JSON) async throws {
-    let conditions = content.conditions(previous: namespace["status"]["conditions"].array ?? [], now: .now)
-    guard .array(conditions) != namespace["status"]["conditions"] else { return }
-    namespace["status"]["conditions"] = .array(conditions)
+  private func delete(_ path: ResourcePath, _ item: JSON) async throws {
     do {
-      try await client.update(.namespaces, name: namespace["metadata"]["name"].string ?? "", subresource: "status", namespace)
-    } catch let error as APIStatusError where error.isConflict {
-      // Somebody else wrote; the next look says it.
+      try await client.delete(path, name: item["metadata"]["name"].string ?? "", propagation: "Background")
+    } catch let error as APIStatusError where error.isNotFound {
     }
   }
 }
 
-/// What a namespace that goes still has.
-struct NamespaceContent {
-  /// Objects by resource, such as `pods.` or `deployments.apps`, as they were listed before the look's own deletions.
-  private(set) var remaining: [String: Int] = [:]
-  private(set) var finalizers: [String: Int] = [:]
-  var failures: [String] = []
-
-  var isGone: Bool { remaining.isEmpty && failures.isEmpty }
-
-  mutating func note(_ object: JSON, _ resource: ResourceInfo) {
-    remaining["\(resource.plural).\(resource.group)", default: 0] += 1
-    for finalizer in object["metadata"]["finalizers"].array ?? [] { finalizers[finalizer.string ?? "", default: 0] += 1 }
-  }
-
-  /// The conditions of a namespace that is being deleted, with upstream's words.
-  func conditions(previous: [JSON], now: Timestamp) -> [JSON] {
-    func listed(_ counts: [String: Int], _ text: (String, Int) -> String) -> String {
-      counts.sorted { $0.key < $1.key }.map(text).joined(separator: ", ")
+extension ReflectorEvent {
+  /// The objects that the event says are there.
+  var present: [JSON] {
+    switch self {
+    case .synced(let all): all
+    case .changed(let one): [one]
+    case .deleted: []
     }
-    let content: (Bool, String, String) =
-      remaining.isEmpty
-      ? (false, "ContentRemoved", "All content successfully removed")
-      : (true, "SomeResourcesRemain", "Some resources are remaining: " + listed(remaining) { "\($0) has \($1) resource instances" })
-    let held: (Bool, String, String) =
-      finalizers.isEmpty
-      ? (false, "ContentHasNoFinalizers", "All content-preserving finalizers finished")
-      : (
-        true, "SomeFinalizersRemain",
-        "Some content in the namespace has finalizers remaining: " + listed(finalizers) { "\($0) in \($1) resource instances" }
-      )
-    let failed: (Bool, String, String) =
-      failures.isEmpty
-      ? (false, "ContentDeleted", "All content successfully deleted, may be waiting on finalization")
-      : (true, "ContentDeletionFailed", "Failed to delete all resource types, \(failures.count) remaining: " + failures.joined(separator: ", "))
-    let wanted: [(String, (Bool, String, String))] = [
-      ("NamespaceDeletionDiscoveryFailure", (false, "ResourcesDiscovered", "All resources successfully discovered")),
-      ("NamespaceDeletionGroupVersionParsingFailure", (false, "ParsedGroupVersions", "All legacy kube types successfully parsed")),
-      ("NamespaceDeletionContentFailure", failed), ("NamespaceContentRemaining", content), ("NamespaceFinalizersRemaining", held),
-    ]
-    let own = Set(wanted.map(\.0))
-    return previous.filter { !own.contains($0["type"].string ?? "") }
-      + wanted.map { type, value in
-        let status = value.0 ? "True" : "False"
-        let before = previous.first { $0["type"].string == type && $0["status"].string == status }
-        return [
-          "type": .string(type), "status": .string(status),
-          "lastTransitionTime": before?["lastTransitionTime"] ?? .string(now.rfc3339), "reason": .string(value.1),
-          "message": .string(value.2),
-        ]
-      }
   }
 }
 

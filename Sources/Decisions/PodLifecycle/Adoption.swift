@@ -13,6 +13,10 @@ extension PodObservation {
     for list in ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"] {
       for status in pod.status[list].array ?? [] {
         guard let name = status["name"].string else { continue }
+        for mount in status["volumeMounts"].array ?? [] {
+          guard let volume = mount["name"].string, let image = mount["volumeStatus"]["image"]["imageRef"].string else { continue }
+          volumeImages[volume] = image
+        }
         adopt(name, status, now)
       }
     }

@@ -81,8 +81,10 @@ package struct CgroupValues: Sendable, Equatable {
     }
     let cpuRequests = regular.reduce(Int64(0)) { $0 + (($1.request("cpu") ?? $1.limit("cpu"))?.milliValue ?? 0) }
     let initRequest = initial.map { ($0.request("cpu") ?? $0.limit("cpu"))?.milliValue ?? 0 }.max() ?? 0
-    cpuWeight = Self.weight(shares: Self.shares(milliCPU: max(cpuRequests, initRequest)))
-    cpuQuotaMicros = total { $0.limit("cpu")?.milliValue }.flatMap { Self.quota(milliCPU: $0) }
-    memoryMax = total { $0.limit("memory")?.value }
+    let overhead = pod.spec.json["overhead"]
+    let cpuOverhead = overhead["cpu"].quantity?.milliValue ?? 0
+    cpuWeight = Self.weight(shares: Self.shares(milliCPU: max(cpuRequests, initRequest) + cpuOverhead))
+    cpuQuotaMicros = total { $0.limit("cpu")?.milliValue }.flatMap { Self.quota(milliCPU: $0 + cpuOverhead) }
+    memoryMax = total { $0.limit("memory")?.value }.map { $0 + (overhead["memory"].quantity?.value ?? 0) }
   }
 }

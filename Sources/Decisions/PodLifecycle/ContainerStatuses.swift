@@ -31,11 +31,7 @@ package struct ContainerStatusBuilder: Sendable {
     status["imageID"] = .string(seen.run?.imageID ?? "")
     if let run = seen.run, !run.id.isEmpty { status["containerID"] = .string("\(Self.runtimeName)://\(run.id)") }
     status["started"] = JSON(isStarted(container, role))
-    if seen.isRunning {
-      let requests = container.resources["requests"]
-      if !requests.isEmpty { status["allocatedResources"] = requests }
-      status["resources"] = container.resources.isNull ? .object(JSONObject()) : container.resources
-    }
+    if role != .ephemeral, let run = seen.run { setResources(&status, container, run) }
     let mounts = container.volumeMounts.map(mountStatus)
     if !mounts.isEmpty { status["volumeMounts"] = .array(mounts) }
     if let user = seen.run?.user, !user.isNull { status["user"] = user }
@@ -43,12 +39,22 @@ package struct ContainerStatusBuilder: Sendable {
     return status
   }
 
+  /// What the container was granted, and what its cgroup enforces: as long as it does not run, what the next run will have.
+  private func setResources(_ status: inout JSON, _ container: Container, _ run: ContainerRun) {
+    let own = container.resources.isNull ? JSON.object(JSONObject()) : container.resources
+    let granted = observed.resize.allocated[container.name] ?? own
+    if !granted["requests"].isEmpty { status["allocatedResources"] = granted["requests"] }
+    status["resources"] = run.isRunning && !run.resources.isNull ? run.resources : granted
+  }
+
   private func mountStatus(_ mount: JSON) -> JSON {
     var status: JSON = ["name": mount["name"], "mountPath": mount["mountPath"]]
     if mount["readOnly"].bool == true {
       status["readOnly"] = true
-      status["recursiveReadOnly"] = "Disabled"
+      // IfPossible is: the kernel can since 5.12.
+      status["recursiveReadOnly"] = ["Enabled", "IfPossible"].contains(mount["recursiveReadOnly"].string ?? "") ? "Enabled" : "Disabled"
     }
+    if let image = observed.volumeImages[mount["name"].string ?? ""] { status["volumeStatus"] = ["image": ["imageRef": .string(image)]] }
     return status
   }
 
@@ -67,7 +73,7 @@ package struct ContainerStatusBuilder: Sendable {
       return (terminated(run), previous)
     }
     if let wait = seen.wait { return (waiting(wait.reason, wait.message), terminated(run)) }
-    if seen.crash.retryAt(finishedAt: exit.finishedAt, now: now) != nil {
+    if !exit.isForRestart, seen.crash.retryAt(finishedAt: exit.finishedAt, now: now) != nil {
       return (waiting(WaitingReason.crashLoopBackOff, crashMessage(container, seen)), terminated(run))
     }
     return (terminated(run), previous)

@@ -7,6 +7,8 @@ package enum KillReason: Sendable, Equatable {
   case startupProbeFailed
   /// The pod's spec names another image.
   case definitionChanged
+  /// Its resources change, and its resizePolicy wants a restart for that.
+  case resized
   /// Its postStart hook failed.
   case postStartHookFailed
 
@@ -17,6 +19,7 @@ package enum KillReason: Sendable, Equatable {
     case .livenessProbeFailed: "Container \(name) failed liveness probe, will be restarted"
     case .startupProbeFailed: "Container \(name) failed startup probe, will be restarted"
     case .definitionChanged: "Container \(name) definition changed, will be restarted"
+    case .resized: "Container \(name) resize requires restart"
     case .postStartHookFailed: "FailedPostStartHook"
     }
   }

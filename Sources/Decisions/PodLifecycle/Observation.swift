@@ -13,6 +13,8 @@ package struct ContainerExit: Sendable, Equatable {
   package var reason: String?
   /// The termination message, at most 4096 bytes.
   package var message: String?
+  /// It was stopped to be started anew, whatever its restart policy says of such an exit.
+  package var isForRestart = false
 
   package init(
     code: Int, signal: Int = 0, isOutOfMemory: Bool = false, finishedAt: Timestamp, reason: String? = nil,
@@ -48,6 +50,8 @@ package struct ContainerRun: Sendable, Equatable {
   package var imageID: String
   /// `{"linux": {"uid", "gid", "supplementalGroups"}}`.
   package var user: JSON
+  /// The `resources` that its cgroup enforces; null: not known, as long as nothing is resized.
+  package var resources: JSON = .null
 
   package init(
     id: String, attempt: Int = 0, sandboxAttempt: Int = 0, state: State = .running, startedAt: Timestamp, image: String = "",
@@ -149,6 +153,9 @@ package struct PodObservation: Sendable, Equatable {
   package var podIPs: [String] = []
   package var hostIPs: [String] = []
   package var startTime: Timestamp?
+  package var resize = ResizeObservation()
+  /// Which image each image volume shows: `repository@digest`, by volume.
+  package var volumeImages: [String: String] = [:]
 
   package init() {}
 

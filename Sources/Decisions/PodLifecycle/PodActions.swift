@@ -10,6 +10,8 @@ package enum PodAction: Sendable, Equatable {
   case pullImage(container: String)
   case startContainer(name: String, attempt: Int)
   case killContainer(name: String, reason: KillReason, deadline: Timestamp)
+  /// Write the granted limits into the pod's cgroup and those of these running containers.
+  case resize(containers: [String])
   /// Request the end of the pod (`PodTermination.request`) and decide again.
   case terminate(cause: TerminationCause, graceSeconds: Int)
   /// Take the sandbox, its network and, where the pod ends, its volumes away.
@@ -73,6 +75,7 @@ private struct PodDecision {
     prepareVolumes()
     prepareSandbox()
     killWhatMustRestart()
+    resizeContainers()
     startEphemeralContainers()
     if startInitContainers() { startRegularContainers() }
   }
@@ -105,6 +108,20 @@ private struct PodDecision {
         kill(container, .definitionChanged)
       }
     }
+  }
+
+  /// Limits change in place, unless the container's resizePolicy wants a restart for it.
+  private mutating func resizeContainers() {
+    guard observed.sandbox.isReady, !observed.resize.allocated.isEmpty else { return }
+    var inPlace: [String] = []
+    for (container, resources) in pod.unfinishedResizes(observed) {
+      let seen = observed[container.name]
+      guard seen.operation == nil, seen.condemned == nil else { continue }
+      if container.restartsOnResize(of: resources) { kill(container, .resized) } else { inPlace.append(container.name) }
+    }
+    guard !observed.resize.isActing, !inPlace.isEmpty || observed.resize.enforced != observed.resize.allocated else { return }
+    if let retryAt = observed.resize.retryAt, retryAt > now { return wake(at: retryAt) }
+    actions.append(.resize(containers: inPlace))
   }
 
   private mutating func kill(_ container: Container, _ reason: KillReason) {
@@ -160,7 +177,7 @@ private struct PodDecision {
       guard let exit = run.exit else { return }
       let ranInEarlierSandbox = role == .initial && run.sandboxAttempt != observed.sandbox.attempt
       guard ranInEarlierSandbox || container.restarts(after: exit, role: role, pod: pod.spec.restartPolicy) else { return }
-      if let retry = seen.crash.retryAt(finishedAt: exit.finishedAt, now: now), exit.code != 0 || role != .initial {
+      if !exit.isForRestart, let retry = seen.crash.retryAt(finishedAt: exit.finishedAt, now: now), exit.code != 0 || role != .initial {
         return wake(at: retry)
       }
     }

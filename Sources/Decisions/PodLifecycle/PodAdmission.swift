@@ -15,7 +15,7 @@ package struct PodRejection: Sendable, Equatable {
 /// The node's own check of a pod that somebody has bound to it, maybe past the scheduler. `others` are the pods that are
 /// admitted and have not ended. Nil: the pod is taken.
 package func podRejection(of pod: Pod, on node: Node, others: [Pod], allowedUnsafeSysctls: [String] = []) -> PodRejection? {
-  forbiddenSysctl(pod, allowedUnsafeSysctls) ?? wrongOS(pod) ?? unmatchedSelector(pod, node) ?? takenPort(pod, others)
+  forbiddenSysctl(pod, allowedUnsafeSysctls) ?? unenforceableAppArmor(pod) ?? wrongOS(pod) ?? unmatchedSelector(pod, node) ?? takenPort(pod, others)
     ?? missingResource(pod, node, others)
 }
 
@@ -41,6 +41,17 @@ private func forbiddenSysctl(_ pod: Pod, _ allowed: [String]) -> PodRejection? {
     }
   }
   return nil
+}
+
+/// A pod that wants to be confined by AppArmor does not run without it.
+private func unenforceableAppArmor(_ pod: Pod) -> PodRejection? {
+  func wants(_ context: JSON) -> Bool {
+    guard let type = context["appArmorProfile"]["type"].string else { return false }
+    return type != "Unconfined"
+  }
+  guard wants(pod.spec.securityContext) || pod.containersWithRoles.contains(where: { wants($0.container.securityContext) }) else { return nil }
+  return PodRejection(
+    reason: "AppArmor", message: "Cannot enforce AppArmor: AppArmor is not enabled on the host: this node's runtime does not use it")
 }
 
 private func wrongOS(_ pod: Pod) -> PodRejection? {
@@ -117,7 +128,7 @@ package func podRequest(_ pod: Pod, _ resource: String) -> Quantity {
   return max(start, running) + overhead
 }
 
-private func missingResource(_ pod: Pod, _ node: Node, _ others: [Pod]) -> PodRejection? {
+func missingResource(_ pod: Pod, _ node: Node, _ others: [Pod]) -> PodRejection? {
   if let most = node.allocatable("pods")?.value, Int64(others.count) + 1 > most {
     return PodRejection(
       reason: "OutOfpods",

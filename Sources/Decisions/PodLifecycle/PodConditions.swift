@@ -5,7 +5,7 @@ import KubernetesAPI
 package struct PodConditionBuilder: Sendable {
   /// The types this node writes; PodScheduled is the scheduler's, and repeated as true.
   static let owned: Set<String> = [
-    "DisruptionTarget", "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled",
+    "PodResizePending", "PodResizeInProgress", "DisruptionTarget", "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled",
   ]
 
   let pod: Pod
@@ -26,7 +26,7 @@ package struct PodConditionBuilder: Sendable {
     let old = previous.array ?? []
     var result = old.filter { !Self.owned.contains($0["type"].string ?? "") }
     let containersReady = containersReady()
-    var findings: [Finding] = []
+    var findings = resizeFindings()
     if case .evicted(_, let message) = observed.termination.cause {
       findings.append(Finding(type: "DisruptionTarget", isTrue: true, reason: "TerminationByKubelet", message: message))
     } else if let kept = old.first(where: { $0["type"].string == "DisruptionTarget" }) {
@@ -54,6 +54,20 @@ package struct PodConditionBuilder: Sendable {
   // MARK: - Findings
 
   private func list(_ names: [String]) -> String { "[\(names.joined(separator: " "))]" }
+
+  /// A resize that waits or is under way; nothing where none is.
+  private func resizeFindings() -> [Finding] {
+    guard !phase.isTerminal else { return [] }
+    var result: [Finding] = []
+    if let pending = observed.resize.pending {
+      result.append(Finding(type: "PodResizePending", isTrue: true, reason: pending.reason.rawValue, message: pending.message))
+    }
+    if !pod.unfinishedResizes(observed).isEmpty {
+      let error = observed.resize.error
+      result.append(Finding(type: "PodResizeInProgress", isTrue: true, reason: error == nil ? "" : "Error", message: error ?? ""))
+    }
+    return result
+  }
 
   func initialized() -> Finding {
     let type = "Initialized"

@@ -23,8 +23,21 @@ extension Pod {
 }
 
 extension Container {
+  /// The action of the first of the container's `restartPolicyRules` that an exit code matches.
+  package func restartRule(for code: Int) -> String? {
+    for rule in json["restartPolicyRules"].array ?? [] {
+      let isListed = (rule["exitCodes"]["values"].array ?? []).contains { $0.int == code }
+      switch rule["exitCodes"]["operator"].string {
+      case "In" where isListed, "NotIn" where !isListed: return rule["action"].string
+      default: continue
+      }
+    }
+    return nil
+  }
+
   /// Whether a run that ended with this exit is followed by another.
   package func restarts(after exit: ContainerExit, role: ContainerRole, pod: RestartPolicy) -> Bool {
+    if exit.isForRestart || (role != .ephemeral && restartRule(for: exit.code) == "Restart") { return true }
     switch role {
     case .sidecar: return true
     case .ephemeral: return false

@@ -22,6 +22,9 @@ struct RuntimeAdapter: PodRuntime {
     let result = try await runtime.run(argv, container: container, in: sandbox, outputMax: outputMax)
     return CommandResult(exitCode: result.exitCode, output: result.output)
   }
+  func resize(sandbox: String, pod: ResourceLimits, containers: [String: ResourceLimits]) async throws {
+    try await runtime.resize(sandbox: sandbox, pod: pod, containers: containers)
+  }
   func removeContainer(_ id: String, in sandbox: String) async throws { try await runtime.removeContainer(id, in: sandbox) }
   func removeSandbox(_ id: String) async throws { try await runtime.removeSandbox(id) }
 

@@ -103,6 +103,7 @@ struct NodeRole {
     var settings = VolumeManager.Settings(
       dataDirectory: paths.data, clusterDNS: configuration.clusterDNS, clusterDomain: configuration.clusterDomain,
       hostIPs: configuration.addresses, nodeHostname: nodeName, allocatable: allocatable)
+    settings.nodeLabels = { agent.node?["metadata"]["labels"] ?? .null }
     settings.report = { pod, reason, message in events.record(pod, .warning, reason, message) }
     return (
       VolumeManager(settings: settings, objects: objects, log: log),

@@ -52,9 +52,10 @@ package enum DetachedMount {
   }
 
   /// A clone of the tree that lies at an open path.
-  /// - Parameter readOnly: the whole tree, submounts too.
+  /// - Parameter readOnly: the whole tree, or without `readOnlyBelow` its topmost mount only.
   package static func bind(
-    _ source: borrowing OwnedDescriptor, readOnly: Bool, propagation: MountPropagation = .private, recursive: Bool = true
+    _ source: borrowing OwnedDescriptor, readOnly: Bool, propagation: MountPropagation = .private, recursive: Bool = true,
+    readOnlyBelow: Bool = true
   ) throws(KernelError) -> OwnedDescriptor {
     let recurse = recursive ? UInt32(CL_AT_RECURSIVE) : 0
     let flags = UInt32(CL_OPEN_TREE_CLONE) | UInt32(CL_OPEN_TREE_CLOEXEC) | UInt32(CL_AT_EMPTY_PATH) | recurse
@@ -65,17 +66,23 @@ package enum DetachedMount {
       case .hostToContainer: UInt64(1) << 19
       case .bidirectional: UInt64(1) << 20
       }
-    let attributes = readOnly ? UInt64(CL_MOUNT_ATTR_RDONLY) : 0
+    let attributes = readOnly && readOnlyBelow ? UInt64(CL_MOUNT_ATTR_RDONLY) : 0
     try KernelError.check(
       "mount_setattr", "\(propagation)",
       cl_mount_setattr(mount.rawValue, "", UInt32(CL_AT_EMPTY_PATH) | recurse, attributes, 0, type))
+    if readOnly, !readOnlyBelow {
+      try KernelError.check(
+        "mount_setattr", "read-only",
+        cl_mount_setattr(mount.rawValue, "", UInt32(CL_AT_EMPTY_PATH), UInt64(CL_MOUNT_ATTR_RDONLY), 0, 0))
+    }
     return mount
   }
 
   /// The same by a path on the host, links followed.
-  package static func bind(path: FilePath, readOnly: Bool, propagation: MountPropagation = .private) throws(KernelError) -> OwnedDescriptor
+  package static func bind(path: FilePath, readOnly: Bool, propagation: MountPropagation = .private, readOnlyBelow: Bool = true)
+    throws(KernelError) -> OwnedDescriptor
   {
     let source = try Files.open(path.string, flags: Int32(CL_O_PATH))
-    return try bind(source, readOnly: readOnly, propagation: propagation)
+    return try bind(source, readOnly: readOnly, propagation: propagation, readOnlyBelow: readOnlyBelow)
   }
 }

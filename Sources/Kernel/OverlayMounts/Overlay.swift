@@ -15,7 +15,7 @@ package enum Overlay {
   /// - Parameter layers: lowest first.
   /// - Parameter asBefore65: as on a kernel without `lowerdir+` (for tests).
   package static func mount(
-    layers: [FilePath], upper: FilePath, work: FilePath, attributes: UInt32 = UInt32(CL_MOUNT_ATTR_NODEV), asBefore65: Bool = false
+    layers: [FilePath], upper: FilePath?, work: FilePath?, attributes: UInt32 = UInt32(CL_MOUNT_ATTR_NODEV), asBefore65: Bool = false
   ) throws(KernelError) -> OwnedDescriptor {
     let isKnown = asBefore65 ? false : hasLowerdirPlus.withLock { $0 }
     if isKnown == false { return try mountByNumbers(layers, upper, work, attributes) }
@@ -32,6 +32,13 @@ package enum Overlay {
     return mount
   }
 
+  /// The files of layers (lowest first, at least one) for reading only; nothing in it can be executed or is a device.
+  /// - Parameter empty: an empty directory: an overlay without a writable layer has at least two others.
+  package static func readOnly(layers: [FilePath], empty: FilePath) throws(KernelError) -> OwnedDescriptor {
+    let attributes = UInt32(CL_MOUNT_ATTR_RDONLY | CL_MOUNT_ATTR_NOSUID | CL_MOUNT_ATTR_NODEV | CL_MOUNT_ATTR_NOEXEC)
+    return try mount(layers: layers.count == 1 ? [empty] + layers : layers, upper: nil, work: nil, attributes: attributes)
+  }
+
   private static func open() throws(KernelError) -> OwnedDescriptor {
     let context = OwnedDescriptor(owning: try KernelError.check("fsopen", "overlay", cl_fsopen("overlay", UInt32(CL_FSOPEN_CLOEXEC))))
     try DetachedMount.set(context, "overlay", "source", "swiftlet")
@@ -39,7 +46,7 @@ package enum Overlay {
   }
 
   private static func mountByName(
-    _ layers: [FilePath], _ upper: FilePath, _ work: FilePath, _ attributes: UInt32
+    _ layers: [FilePath], _ upper: FilePath?, _ work: FilePath?, _ attributes: UInt32
   ) throws(KernelError) -> OwnedDescriptor {
     let context = try open()
     for layer in layers.reversed() { try DetachedMount.set(context, "overlay", "lowerdir+", layer.string) }
@@ -47,7 +54,8 @@ package enum Overlay {
     return try DetachedMount.finish(context, "overlay", attributes)
   }
 
-  private static func setWritable(_ context: borrowing OwnedDescriptor, _ upper: FilePath, _ work: FilePath) throws(KernelError) {
+  private static func setWritable(_ context: borrowing OwnedDescriptor, _ upper: FilePath?, _ work: FilePath?) throws(KernelError) {
+    guard let upper, let work else { return }
     try DetachedMount.set(context, "overlay", "upperdir", upper.string)
     try DetachedMount.set(context, "overlay", "workdir", work.string)
     // Nobody mounts an upper directory twice and none outlives a power cut, so unmounting it need not sync the whole disk, which a
@@ -57,7 +65,7 @@ package enum Overlay {
 
   /// The layers as numbers of descriptors: some sixty fit into the one value.
   private static func mountByNumbers(
-    _ layers: [FilePath], _ upper: FilePath, _ work: FilePath, _ attributes: UInt32
+    _ layers: [FilePath], _ upper: FilePath?, _ work: FilePath?, _ attributes: UInt32
   ) throws(KernelError) -> OwnedDescriptor {
     var lowers: [SharedDescriptor] = []
     for layer in layers { lowers.append(SharedDescriptor(try Files.open(layer.string, flags: Int32(CL_O_PATH)))) }

@@ -69,6 +69,8 @@ package struct ContainerMount: Sendable {
   package var source: Source
   package var target: String
   package var isDirectory: Bool
+  /// Where it is read-only: what is mounted below it is too.
+  package var isRecursivelyReadOnly = true
 
   package init(source: Source, target: String, isDirectory: Bool) {
     self.source = source

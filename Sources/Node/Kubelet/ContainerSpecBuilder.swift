@@ -23,6 +23,8 @@ struct ContainerSpecBuilder: Sendable {
   let image: ImageRecord
   let observed: PodObservation
   let services: PodServices
+  /// Of the pod's image volumes, by volume.
+  var volumeImages: [String: ImageRecord] = [:]
 
   /// The spec, and the user for the container's status.
   func build() async throws -> (ContainerSpec, JSON) {
@@ -32,7 +34,7 @@ struct ContainerSpecBuilder: Sendable {
     let hostname = try podHostname(pod, clusterDomain: services.configuration.clusterDomain)
     let environment = withDefaults(variables, home: security.user.home, hostname: hostname)
     let mounts = try await services.volumes.mounts(
-      of: container, in: pod, podIPs: observed.podIPs, environment: environment)
+      of: container, in: pod, podIPs: observed.podIPs, environment: environment, images: volumeImages.mapValues(\.layers))
     var spec = ContainerSpec(
       name: container.name, attempt: attempt, id: Self.newID(),
       logPath: FilePath(services.logPath(of: pod, container: container.name, attempt: attempt)))

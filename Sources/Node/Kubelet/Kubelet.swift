@@ -60,8 +60,9 @@ package final class Kubelet: Sendable {
       images: ImageManager(images: images, client: client, events: events, clock: clock), network: network, volumes: volumes,
       environments: environments, events: events,
       prober: Prober(runtime: runtime, http: ProbeClient(group: group), group: group, clock: clock, version: configuration.version),
-      clock: clock,
-      log: log, memoryBytes: nodeAgent.facts.memoryBytes)
+      runtimeClasses: RuntimeClasses(client: client), clock: clock,
+      log: log, memoryBytes: nodeAgent.facts.memoryBytes,
+      grantResize: { [pods] in pods.grantResize($0, on: Node(nodeAgent.node ?? .null)) })
     self.nodeAgent = nodeAgent
     self.recovered = recovered
     self.hooks = hooks
@@ -102,6 +103,8 @@ package final class Kubelet: Sendable {
       let isStatic = pod.metadata.annotations[StaticPods.sourceAnnotation].string == "file"
       let worker = makeWorker(pod, isStatic: isStatic)
       await worker.start(adopting: sandbox, told: statuses[pod.uid] ?? .null)
+      let granted = await worker.grantedPod
+      pods.update(pod.uid) { $0.granted = granted }
     }
   }
 
@@ -118,6 +121,12 @@ package final class Kubelet: Sendable {
     let directory = services.logDirectory(of: entry.pod)
     Task { removeTree(FilePath(directory)) }
     if entry.isStatic { Task { await staticPodIsGone(worker.uid) } }
+    retryResizes()
+  }
+
+  /// Resources have become free: who waits for more is asked again.
+  private func retryResizes() {
+    for entry in pods.all where entry.isResizeDeferred { Task { await entry.worker.reconcile() } }
   }
 
   /// A manifest that was brought back while its pod ended runs anew; else the mirror goes too.
@@ -200,7 +209,7 @@ package final class Kubelet: Sendable {
   /// A pod that has begun before is not judged again.
   private func rejection(of pod: Pod) -> PodRejection? {
     guard pod.status["startTime"].isNull else { return nil }
-    let others = pods.all.filter { !$0.hasEnded }.map(\.pod)
+    let others = pods.all.filter { !$0.hasEnded }.map(\.granted)
     let node = Node(nodeAgent.node ?? .null)
     return podRejection(of: pod, on: node, others: others, allowedUnsafeSysctls: services.configuration.allowedUnsafeSysctls)
   }

@@ -124,6 +124,7 @@ package final class NodeAgent: Sendable {
       group.addTask { await self.followNode() }
       group.addTask { await self.keepStatus() }
       group.addTask { await self.keepLease() }
+      group.addTask { await self.makeStorageNode() }
     }
   }
 
@@ -187,6 +188,29 @@ package final class NodeAgent: Sendable {
     for name in names where value(old, name.type) != value(new, name.type) {
       let reason = value(new, name.type) == name.good ? name.goodEvent : name.badEvent
       events.recordNode(.normal, reason, "Node \(configuration.nodeName) status is now: \(reason)")
+    }
+  }
+
+  // MARK: - Storage
+
+  /// The CSINode of this node: there even without drivers, as clients and the scheduler expect.
+  private func makeStorageNode() async {
+    let path = ResourcePath(group: "storage.k8s.io", "csinodes")
+    var backoff = Self.registerRetry
+    while !Task.isCancelled {
+      do {
+        guard let uid = node?["metadata"]["uid"], !uid.isNull else { throw CancellationError() }
+        let owner: JSON = ["apiVersion": "v1", "kind": "Node", "name": .string(configuration.nodeName), "uid": uid]
+        let metadata: JSON = ["name": .string(configuration.nodeName), "ownerReferences": [owner]]
+        _ = try await client.create(
+          path, ["apiVersion": "storage.k8s.io/v1", "kind": "CSINode", "metadata": metadata, "spec": ["drivers": []]])
+        return
+      } catch let error as APIStatusError where error.isAlreadyExists {
+        return
+      } catch {
+        log.debug("the CSINode \(configuration.nodeName) was not made: \(error)")
+        try? await clock.sleep(backoff.failed(at: clock.now()))
+      }
     }
   }
 

@@ -68,7 +68,8 @@ package func nodeStatus(previous: JSON, _ configuration: KubeletConfiguration, _
   status["daemonEndpoints"] = ["kubeletEndpoint": ["Port": JSON(configuration.port)]]
   let images = input.images.sorted { ($0.bytes, $1.names.first ?? "") > ($1.bytes, $0.names.first ?? "") }.prefix(nodeImagesMax)
   status["images"] = .array(images.map { ["names": JSON($0.names), "sizeBytes": .int($0.bytes)] })
-  status["runtimeHandlers"] = [["name": "", "features": ["recursiveReadOnlyMounts": false, "userNamespaces": false]]]
+  status["runtimeHandlers"] = .array(
+    RuntimeClasses.handlers.map { ["name": .string($0), "features": ["recursiveReadOnlyMounts": true, "userNamespaces": false]] })
   status["features"] = ["supplementalGroupsPolicy": true]
   status["conditions"] = nodeConditions(previous: previous["conditions"].array ?? [], configuration, input, now: now)
   return status

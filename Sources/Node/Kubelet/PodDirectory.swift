@@ -8,9 +8,34 @@ final class PodDirectory: Sendable {
     let worker: PodWorker
     /// The newest object: what admission of others looks at.
     var pod: Pod
+    /// The pod with the resources that the node has granted it: what counts for others.
+    var granted: Pod
     var isStatic: Bool
     /// Its resources are free again: it has ended or was rejected.
     var hasEnded: Bool
+    /// It wants more than is free now.
+    var isResizeDeferred = false
+
+    init(worker: PodWorker, pod: Pod, isStatic: Bool, hasEnded: Bool) {
+      self.worker = worker
+      self.pod = pod
+      self.isStatic = isStatic
+      self.hasEnded = hasEnded
+      granted = pod
+    }
+  }
+
+  /// Grants a pod other resources where the node has them; what was granted counts at once.
+  func grantResize(_ pod: Pod, on node: Node) -> ResizePending? {
+    state.withLock { state in
+      guard var entry = state.entries[pod.uid] else { return ResizePending(.deferred, "the pod is not admitted yet") }
+      let others = state.entries.values.filter { $0.pod.uid != pod.uid && !$0.hasEnded }.map(\.granted)
+      let refusal = resizeRefusal(of: pod, on: node, others: others, isStatic: entry.isStatic)
+      if refusal == nil { entry.granted = pod }
+      entry.isResizeDeferred = refusal?.reason == .deferred
+      state.entries[pod.uid] = entry
+      return refusal
+    }
   }
 
   private let state = Mutex<(entries: [String: Entry], order: [String])>(([:], []))

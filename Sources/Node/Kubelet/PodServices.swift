@@ -3,6 +3,7 @@ import JSONCodec
 import KubernetesAPI
 import KubernetesClient
 import Logging
+import PodLifecycle
 
 /// What every pod worker shares: the rooms it acts through. Holds no state of its own.
 package struct PodServices: Sendable {
@@ -15,10 +16,13 @@ package struct PodServices: Sendable {
   package let environments: any PodEnvironments
   package let events: EventRecorder
   package let prober: Prober
+  package let runtimeClasses: RuntimeClasses
   package let clock: KubeletClock
   package let log: Logger
   /// Bytes of memory of this machine.
   package let memoryBytes: Int64
+  /// Asks the node for other resources for a pod that is admitted; nil: granted, from now on counted so.
+  let grantResize: @Sendable (Pod) -> ResizePending?
 
   /// `<log directory>/<namespace>_<name>_<uid>`.
   func logDirectory(of pod: Pod) -> String {

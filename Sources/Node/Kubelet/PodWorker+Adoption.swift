@@ -13,12 +13,15 @@ extension PodWorker {
     observed.podIPs = pod.spec.hostNetwork ? services.configuration.addresses : services.network.addresses(of: uid)
     let isWhole = sandbox.isAlive && !observed.podIPs.isEmpty
     observed.sandbox = isWhole ? .ready(attempt: attempt) : .dead(attempt: attempt)
+    adoptAllocation()
     for state in sandbox.containers.sorted(by: { $0.attempt < $1.attempt }) {
       guard let run = adoptedRun(state, in: sandbox, attempt, Self.told(state.id, in: status.isNull ? pod.status : status)) else {
         continue
       }
       observed[state.name].previousRun = observed[state.name].run
-      observed[state.name].run = run
+      var adopted = run
+      adopted.resources = adoptedResources(of: state.name)
+      observed[state.name].run = adopted
     }
     for (name, seen) in observed.containers {
       guard let run = seen.run, run.attempt > 0 else { continue }

@@ -13,13 +13,15 @@ extension PodWorker {
   // MARK: - Start
 
   func startContainer(_ name: String, attempt: Int) {
+    let pod = grantedPod
     guard let (container, role) = pod.container(named: name), let image = images[name] else {
       observed[name].image = .unresolved
       return
     }
     observed[name].operation = .starting
     let builder = ContainerSpecBuilder(
-      pod: pod, container: container, role: role, attempt: attempt, image: image, observed: observed, services: services)
+      pod: pod, container: container, role: role, attempt: attempt, image: image, observed: observed, services: services,
+      volumeImages: volumeImages)
     let list = listName(name)
     begin(name) { worker in
       do {
@@ -76,7 +78,7 @@ extension PodWorker {
   }
 
   /// Keeps an image as long as a container needs it. The start does not wait for the lease to be on the disk.
-  private func hold(_ image: String, for container: String) {
+  func hold(_ image: String, for container: String) {
     let (images, log) = (services.images.images, services.log)
     leases[container] = Task {
       do { try await images.retain(image: image, by: container) } catch {
@@ -104,6 +106,7 @@ extension PodWorker {
     tell(name, .normal, "Started", "Started container \(name)")
     var run = newRun(container, spec, .running, Timestamp(nanosecondsSinceEpoch: state.startedAt))
     run.user = user
+    run.resources = container.resources.isNull ? .object(JSONObject()) : container.resources
     setRun(name, run)
     observed[name].isStarted = container.startupProbe.isNull
     observed[name].isReady = container.readinessProbe.isNull
@@ -160,6 +163,8 @@ extension PodWorker {
   }
 
   func containerEnded(_ name: String, _ id: String, _ exit: ContainerExit) {
+    var exit = exit
+    exit.isForRestart = restarting.remove(id) != nil
     observed[name].run?.state = .exited(exit)
     for waiter in exitWaiters.removeValue(forKey: id) ?? [] { waiter.finish() }
     if case .killing = observed[name].operation { observed[name].operation = nil }
@@ -197,6 +202,7 @@ extension PodWorker {
     // A postStart hook that is still at work ends with the container.
     if observed[name].operation == .starting { operations[name]?.cancel() }
     observed[name].operation = .killing(deadline: deadline)
+    if reason == .resized || reason == .definitionChanged, pod.spec.restartPolicy != .never { restarting.insert(run.id) }
     tell(name, .normal, "Killing", reason.eventMessage(container: name))
     let hook = pod.container(named: name)?.container.lifecycle["preStop"] ?? .null
     let (machine, action) = KillMachine.begin(hasHook: !hook.isNull, deadline: deadline, now: now)

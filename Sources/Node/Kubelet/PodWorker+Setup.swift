@@ -37,18 +37,19 @@ extension PodWorker {
 
   func createSandbox(_ attempt: Int) {
     observed.sandbox = .creating
-    let pod = pod
+    let pod = grantedPod
     begin("sandbox") { worker in
       do {
         let addresses = try await worker.makeSandbox(pod, attempt)
-        await worker.sandboxMade(attempt, addresses, nil)
+        await worker.sandboxMade(pod, attempt, addresses, nil)
       } catch {
-        await worker.sandboxMade(attempt, [], error)
+        await worker.sandboxMade(pod, attempt, [], error)
       }
     }
   }
 
   private nonisolated func makeSandbox(_ pod: Pod, _ attempt: Int) async throws -> [String] {
+    try await services.runtimeClasses.check(pod)
     let spec = try sandboxSpec(for: pod, attempt: attempt, services: services)
     try await services.runtime.createSandbox(spec)
     if pod.spec.hostNetwork { return services.configuration.addresses }
@@ -62,7 +63,7 @@ extension PodWorker {
     }
   }
 
-  private func sandboxMade(_ attempt: Int, _ addresses: [String], _ error: (any Error)?) {
+  private func sandboxMade(_ pod: Pod, _ attempt: Int, _ addresses: [String], _ error: (any Error)?) {
     observed.sandboxesMade = attempt + 1
     if let error {
       tell(nil, .warning, "FailedCreatePodSandBox", "Failed to create pod sandbox: \(error)")
@@ -70,6 +71,8 @@ extension PodWorker {
     } else {
       sandboxBackoff.succeeded()
       observed.sandbox = .ready(attempt: attempt)
+      // Made with what was granted when it began: what came since is written again.
+      observed.resize.enforced = pod.resizableResources
       observed.podIPs = addresses
       warnOfMissingControllers()
     }
@@ -143,7 +146,10 @@ extension PodWorker {
         if let id = run?.id, !id.isEmpty { release(id) }
       }
     }
-    if ends { observed.volumes = .unprepared }
+    if ends {
+      observed.volumes = .unprepared
+      for volume in pod.spec.volumes where !volume["image"].isNull { release(volumeLease(volume["name"].string ?? "")) }
+    }
     reconcile()
   }
 
@@ -154,12 +160,43 @@ extension PodWorker {
     observed[name].operation = .pulling
     let (pod, list) = (pod, listName(name))
     begin(name) { worker in
-      let outcome = await worker.services.images.resolve(container, list: list, of: pod)
-      await worker.imageResolved(name, container.image, outcome)
+      var outcome = await worker.services.images.resolve(container, list: list, of: pod)
+      var volumes: [String: ImageRecord] = [:]
+      for (volume, source) in await worker.missingVolumeImages(of: container) {
+        guard case .ready = outcome else { break }
+        let other = await worker.services.images.resolve(source, list: list, of: pod)
+        if case .ready(let record) = other { volumes[volume] = record } else { outcome = other }
+      }
+      await worker.imageResolved(name, container.image, outcome, volumes)
     }
   }
 
-  private func imageResolved(_ name: String, _ image: String, _ outcome: ImageManager.Outcome) {
+  /// The image volumes that a container mounts and whose images are not known yet, each in the shape of a container.
+  private func missingVolumeImages(of container: Container) -> [(volume: String, source: Container)] {
+    let mounted = Set(container.volumeMounts.compactMap { $0["name"].string })
+    return pod.spec.volumes.compactMap { volume in
+      guard let name = volume["name"].string, mounted.contains(name), volumeImages[name] == nil,
+        let reference = volume["image"]["reference"].string
+      else { return nil }
+      let policy = volume["image"]["pullPolicy"]
+      return (
+        name,
+        Container([
+          "name": .string(container.name), "image": .string(reference), "imagePullPolicy": policy.isNull ? "IfNotPresent" : policy,
+        ])
+      )
+    }
+  }
+
+  /// Under which the image of a volume is held.
+  private func volumeLease(_ volume: String) -> String { "volume-\(uid)-\(volume)" }
+
+  private func imageResolved(_ name: String, _ image: String, _ outcome: ImageManager.Outcome, _ volumes: [String: ImageRecord]) {
+    for (volume, record) in volumes where volumeImages[volume] == nil {
+      volumeImages[volume] = record
+      observed.volumeImages[volume] = imageID(record)
+      hold(record.id, for: volumeLease(volume))
+    }
     guard observed[name].operation == .pulling else { return }
     observed[name].operation = nil
     guard pod.container(named: name)?.container.image == image else { return reconcile() }

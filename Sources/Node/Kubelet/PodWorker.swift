@@ -29,15 +29,20 @@ actor PodWorker {
 
   /// Images of the next runs, by container.
   var images: [String: ImageRecord] = [:]
+  /// Images of the pod's image volumes, by volume.
+  var volumeImages: [String: ImageRecord] = [:]
   var imageBackoffs: [String: RetryBackoff] = [:]
   var configBackoffs: [String: RetryBackoff] = [:]
-  var volumeBackoff = RetryBackoff.podSetup
+  /// A claim may be bound at any moment, and a node may not watch claims.
+  var volumeBackoff = RetryBackoff(first: 0.5, most: 10)
   var sandboxBackoff = RetryBackoff.podSetup
   var removalBackoff = RetryBackoff.podSetup
 
   /// What is under way, by what it is about ("sandbox", "volumes", "app", ...).
   var operations: [String: Task<Void, Never>] = [:]
   var kills: [String: KillMachine] = [:]
+  /// Runs that are stopped to be started anew, by container id.
+  var restarting: Set<String> = []
   var killTimers: [String: Task<Void, Never>] = [:]
   /// Exits that the runtime told before the start returned, by container id.
   var earlyExits: [String: ContainerState] = [:]
@@ -50,6 +55,9 @@ actor PodWorker {
 
   var timer: Task<Void, Never>?
   var timerAt: Timestamp?
+
+  /// A resize was granted, and its end is still to be told.
+  var isResizing = false
 
   var statusWriter = StatusWriter()
   /// Called once, when nothing is left to do for this pod.
@@ -73,6 +81,8 @@ actor PodWorker {
   func start(adopting sandbox: SandboxState? = nil, told status: JSON = .null, rejection: (reason: String, message: String)? = nil) {
     observed.hostIPs = services.configuration.addresses
     let now = services.clock.now()
+    observed.resize.allocated = pod.resizableResources
+    observed.resize.enforced = observed.resize.allocated
     if let sandbox { adopt(sandbox, told: status) }
     observed.adopt(statusOf: pod, now: now)
     observed.startTime = observed.startTime ?? now
@@ -141,6 +151,7 @@ actor PodWorker {
 
   func reconcile() {
     guard !isGone else { return }
+    considerResize()
     var rounds = 0
     var wakeAt: Timestamp?
     var again: Bool
@@ -153,6 +164,7 @@ actor PodWorker {
       }
       rounds += 1
     } while again && rounds < Self.roundsMax
+    tellResizeCompleted()
     let probeAt = runDueProbes(services.clock.now())
     arm([wakeAt, probeAt].compactMap { $0 }.min())
     publishStatus()
@@ -166,6 +178,7 @@ actor PodWorker {
     case .pullImage(let name): resolveImage(name)
     case .startContainer(let name, let attempt): startContainer(name, attempt: attempt)
     case .killContainer(let name, let reason, let deadline): killContainer(name, reason, deadline: deadline)
+    case .resize(let names): resizeContainers(names)
     case .removeSandbox: removeSandbox()
     case .terminate(let cause, let grace):
       end(cause, graceSeconds: grace)

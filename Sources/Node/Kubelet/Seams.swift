@@ -19,6 +19,8 @@ package protocol PodRuntime: Sendable {
   func signalContainer(_ id: String, in sandbox: String, signal: Int32) async throws
   /// Runs a command to its end; output beyond `outputMax` bytes is dropped, the process is killed when the task is cancelled.
   func run(_ argv: [String], container: String, in sandbox: String, outputMax: Int) async throws -> CommandResult
+  /// Writes other limits into a pod's cgroup and those of containers, by id. Refuses memory limits below what is in use.
+  func resize(sandbox: String, pod: ResourceLimits, containers: [String: ResourceLimits]) async throws
   func removeContainer(_ id: String, in sandbox: String) async throws
   /// Kills what is left and takes everything of the sandbox away. Succeeds where there is none.
   func removeSandbox(_ id: String) async throws
@@ -57,8 +59,10 @@ package protocol PodNetworking: Sendable {
 package protocol PodVolumes: Sendable {
   /// Makes every volume of the pod ready and keeps those from the API up to date until `teardown`.
   func prepare(_ pod: Pod) async throws
-  /// The mounts of a container: its volumeMounts, /etc/hosts, /etc/hostname, /etc/resolv.conf, its devices.
-  func mounts(of container: Container, in pod: Pod, podIPs: [String], environment: [String]) async throws -> [ContainerMount]
+  /// The mounts of a container: its volumeMounts, /etc/hosts, /etc/hostname, /etc/resolv.conf, its devices. `images`: layers of
+  /// the images that are volumes, lowest first, by volume.
+  func mounts(of container: Container, in pod: Pod, podIPs: [String], environment: [String], images: [String: [FilePath]])
+    async throws -> [ContainerMount]
   /// The pod's metadata has changed: downward API files follow.
   func update(_ pod: Pod) async
   func teardown(podUID: String) async throws

@@ -23,7 +23,7 @@ enum MemoryVolume {
   }
 
   /// Something is mounted there: another device than the directory above it.
-  private static func isMounted(_ path: String) -> Bool {
+  static func isMounted(_ path: String) -> Bool {
     var own = stat()
     var above = stat()
     guard lstat(path, &own) == 0, lstat(path + "/..", &above) == 0 else { return false }

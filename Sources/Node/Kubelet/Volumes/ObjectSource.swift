@@ -2,12 +2,22 @@ import FoundationEssentials
 import JSONCodec
 import KubernetesAPI
 
-/// Kinds of objects that become files or variables; the raw value is the singular name in messages.
+/// Kinds of objects that become files, variables or volumes; the raw value is the singular name in messages.
 package enum ObjectKind: String, Sendable, Hashable {
   case configMap = "configmap"
   case secret = "secret"
+  case claim = "persistentvolumeclaim"
+  /// Of no namespace.
+  case volume = "persistentvolume"
 
-  var title: String { self == .configMap ? "ConfigMap" : "Secret" }
+  var title: String {
+    switch self {
+    case .configMap: "ConfigMap"
+    case .secret: "Secret"
+    case .claim: "PersistentVolumeClaim"
+    case .volume: "PersistentVolume"
+    }
+  }
   var plural: String { rawValue + "s" }
 }
 
@@ -64,6 +74,7 @@ enum ObjectData {
       for (key, value) in object["binaryData"].object ?? JSONObject() { result[key] = decoded(value) }
     case .secret:
       for (key, value) in object["data"].object ?? JSONObject() { result[key] = decoded(value) }
+    case .claim, .volume: break
     }
     return result
   }

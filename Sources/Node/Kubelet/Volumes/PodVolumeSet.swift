@@ -15,6 +15,7 @@ actor PodVolumeSet {
   private let uid: String
   private let settings: VolumeManager.Settings
   private let objects: any ObjectSource
+  private let claims: ClaimUses
   private let clock: KubeletClock
   private let log: Logger
   private let executor: QueueExecutor
@@ -25,11 +26,14 @@ actor PodVolumeSet {
   private var followers: [Task<Void, Never>] = []
   /// Warnings that were told already.
   private var reported: Set<String> = []
+  /// What the pod's claims led to, by the volume's name.
+  private var bound: [String: BoundVolume] = [:]
   private var tokens: [TokenSpec: ServiceAccountToken] = [:]
   /// Subpaths stay open until their container is made anew: its mounts name these descriptors.
   private var subPaths: [String: [SharedDescriptor]] = [:]
 
-  init(uid: String, settings: VolumeManager.Settings, objects: any ObjectSource, clock: KubeletClock, log: Logger) {
+  init(uid: String, settings: VolumeManager.Settings, objects: any ObjectSource, claims: ClaimUses, clock: KubeletClock, log: Logger) {
+    self.claims = claims
     self.uid = uid
     self.settings = settings
     self.objects = objects
@@ -83,6 +87,9 @@ actor PodVolumeSet {
         volume["hostPath"]["type"].string ?? "", volume["hostPath"]["path"].string ?? "", volume: name)
     case .emptyDir: try setUpEmptyDir(volume["emptyDir"], name, pod)
     case .projection: try await writeFiles(of: volume, pod)
+    case .claim: try await setUpClaim(volume, name, pod)
+    // Its image comes with the containers' own.
+    case .image: try HostFiles.makeDirectories(directory("image", name), 0o755)
     case .unknown(let kind): throw VolumeError(volume: name, "volumes of type \(kind) are not supported on this node")
     }
   }
@@ -101,6 +108,36 @@ actor PodVolumeSet {
     guard isNew else { return }
     guard chmod(path, 0o777) == 0 else { throw VolumeIOError("chmod", path, errno) }
     if let group = fsGroup(pod) { try VolumeOwnership.give(path, to: group, readOnly: false) }
+  }
+
+  private func setUpClaim(_ volume: JSON, _ name: String, _ pod: Pod) async throws {
+    guard let claimName = ClaimVolume.claimName(of: volume, in: pod) else { throw VolumeError(volume: name, "no claim is named") }
+    let claim = try await objects.object(.claim, pod.namespace, claimName)
+    let volumeName = try ClaimVolume.volumeName(claim: claim, named: claimName, for: volume, in: pod)
+    let persistent = try await objects.object(.volume, "", volumeName)
+    let found = try ClaimVolume.bound(
+      persistent, named: volumeName, claim: claim ?? .null, for: volume, nodeLabels: settings.nodeLabels())
+    if let exclusive = found.exclusiveClaim, !claims.take(exclusive, for: uid) {
+      throw UnprocessedVolume(volume: name, "volume uses the ReadWriteOncePod access mode and is already in use by another pod")
+    }
+    switch found.source {
+    case .hostPath(let type): try HostPathVolume.prepare(type, found.path, volume: volumeName)
+    case .local:
+      switch HostPathVolume.find(found.path) {
+      case .directory: try giveToGroup(found.path, pod, readOnly: found.isReadOnly)
+      case .nothing: throw VolumeError(volume: volumeName, "path \"\(found.path)\" does not exist")
+      default: throw VolumeError(volume: volumeName, "path \"\(found.path)\" is not a directory; block devices are not supported on this node")
+      }
+    }
+    bound[name] = found
+  }
+
+  /// A local volume's files go to the pod's fsGroup; `OnRootMismatch` looks at the root alone.
+  private func giveToGroup(_ path: String, _ pod: Pod, readOnly: Bool) throws {
+    guard let group = fsGroup(pod), !readOnly else { return }
+    let onlyOnMismatch = pod.spec.securityContext["fsGroupChangePolicy"].string == "OnRootMismatch"
+    if onlyOnMismatch, VolumeOwnership.rootMatches(path, group, readOnly: false) { return }
+    try VolumeOwnership.give(path, to: group, readOnly: false)
   }
 
   /// The volume's limit or the pod's memory limit, whichever is smaller; nil: half of the machine's memory, as tmpfs has it.
@@ -202,12 +239,14 @@ actor PodVolumeSet {
 
   // MARK: - Mounts
 
-  func mounts(of container: Container, in pod: Pod, podIPs: [String], environment: [String]) async throws -> [ContainerMount] {
+  func mounts(of container: Container, in pod: Pod, podIPs: [String], environment: [String], images: [String: [FilePath]])
+    async throws -> [ContainerMount]
+  {
     self.podIPs = podIPs
     var open: [SharedDescriptor] = []
     var mounts: [ContainerMount] = []
     for mount in container.volumeMounts {
-      mounts.append(try volumeMount(mount, container, pod, environment, &open))
+      mounts.append(try volumeMount(mount, container, pod, environment, images, &open))
     }
     subPaths[container.name] = open
     let own = Set(mounts.map(\.target))
@@ -219,14 +258,15 @@ actor PodVolumeSet {
   }
 
   private func volumeMount(
-    _ mount: JSON, _ container: Container, _ pod: Pod, _ environment: [String], _ open: inout [SharedDescriptor]
+    _ mount: JSON, _ container: Container, _ pod: Pod, _ environment: [String], _ images: [String: [FilePath]],
+    _ open: inout [SharedDescriptor]
   ) throws -> ContainerMount {
     let name = mount["name"].string ?? ""
     guard let volume = pod.spec.volumes.first(where: { $0["name"].string == name }) else {
       throw ContainerConfigError("cannot find volume \"\(name)\" to mount into container \"\(container.name)\"")
     }
     let kind = VolumeKind(volume)
-    let root = kind == .hostPath ? volume["hostPath"]["path"].string ?? "" : directory(VolumeKind.plugin(volume), name)
+    let root = try root(of: volume, name, kind, images)
     var source = root
     if let subPath = try subPath(mount, environment), !subPath.isEmpty {
       let what = "volumeMount \"\(name)\" of container \"\(container.name)\""
@@ -241,10 +281,33 @@ actor PodVolumeSet {
       default: .private
       }
     // Files from the API are changed through the API only.
-    let readOnly = (mount["readOnly"].bool ?? false) || kind == .projection
-    return ContainerMount(
+    let readOnly = (mount["readOnly"].bool ?? false) || kind == .projection || kind == .image || bound[name]?.isReadOnly == true
+    var result = ContainerMount(
       source: .bind(FilePath(source), readOnly: readOnly, propagation: propagation), target: mount["mountPath"].string ?? "",
       isDirectory: HostPathVolume.find(source) == .directory)
+    result.isRecursivelyReadOnly = kind == .projection || ["Enabled", "IfPossible"].contains(mount["recursiveReadOnly"].string ?? "")
+    return result
+  }
+
+  /// Where a volume's files are on the node.
+  private func root(of volume: JSON, _ name: String, _ kind: VolumeKind, _ images: [String: [FilePath]]) throws -> String {
+    switch kind {
+    case .hostPath: return volume["hostPath"]["path"].string ?? ""
+    case .claim:
+      guard let found = bound[name] else { throw ContainerConfigError("volume \"\(name)\" is not ready") }
+      return found.path
+    case .image:
+      let path = directory("image", name)
+      guard let layers = images[name] else { throw ContainerConfigError("the image of volume \"\(name)\" is not here") }
+      try HostFiles.makeDirectories(path, 0o755)
+      do {
+        try ImageVolume.mount(layers, at: path)
+      } catch {
+        throw ContainerConfigError(reason: "ImageVolumeMountFailed", "failed to mount the image of volume \"\(name)\": \(error)")
+      }
+      return path
+    case .emptyDir, .projection, .unknown: return directory(VolumeKind.plugin(volume), name)
+    }
   }
 
   private func subPath(_ mount: JSON, _ environment: [String]) throws -> String? {
@@ -293,8 +356,12 @@ actor PodVolumeSet {
     subPaths = [:]
     tokens = [:]
     pod = nil
-    let memory = "\(podDirectory)/volumes/kubernetes.io~empty-dir"
-    for name in AtomicWriter.names(memory) { try MemoryVolume.unmount("\(memory)/\(name)") }
+    bound = [:]
+    for plugin in ["empty-dir", "image"] {
+      let mounted = "\(podDirectory)/volumes/kubernetes.io~\(plugin)"
+      for name in AtomicWriter.names(mounted) { try MemoryVolume.unmount("\(mounted)/\(name)") }
+    }
+    claims.release(all: uid)
     // It enters no other file system: what somebody mounted here by hand is not deleted.
     removeTree(FilePath(podDirectory))
     var status = stat()
@@ -307,12 +374,20 @@ enum VolumeKind: Equatable {
   case emptyDir, hostPath
   /// Files from the API: configMap, secret, downwardAPI, projected.
   case projection
+  /// A persistent volume claim, of its own or made for the pod.
+  case claim
+  /// The files of an image.
+  case image
   case unknown(String)
 
   init(_ volume: JSON) {
     let keys = Set(volume.object?.keys ?? []).subtracting(["name"])
     if keys.contains("hostPath") {
       self = .hostPath
+    } else if keys == ["persistentVolumeClaim"] || keys == ["ephemeral"] {
+      self = .claim
+    } else if keys == ["image"] {
+      self = .image
     } else if !keys.isDisjoint(with: ["configMap", "secret", "downwardAPI", "projected"]) {
       self = .projection
     } else if keys.isEmpty || keys == ["emptyDir"] {

@@ -1,4 +1,5 @@
 import ContainerRuntime
+import JSONCodec
 import KubernetesAPI
 import Logging
 import Synchronization
@@ -18,6 +19,8 @@ package final class VolumeManager: PodVolumes {
     package var hostHosts: String = "/etc/hosts"
     package var nodeHostname: String
     package var allocatable: @Sendable () -> [String: Quantity]
+    /// The Node's `metadata.labels`: persistent volumes may belong to some nodes only.
+    package var nodeLabels: @Sendable () -> JSON = { .null }
     /// Told what about a pod's files is not as its spec asks: a reason and a message for an event.
     package var report: @Sendable (Pod, _ reason: String, _ message: String) -> Void = { _, _, _ in }
 
@@ -38,6 +41,7 @@ package final class VolumeManager: PodVolumes {
   private let objects: any ObjectSource
   private let clock: KubeletClock
   private let log: Logger
+  private let claims = ClaimUses()
   private let sets = Mutex<[String: PodVolumeSet]>([:])
 
   package init(settings: Settings, objects: any ObjectSource, clock: KubeletClock = .system, log: Logger) {
@@ -50,9 +54,9 @@ package final class VolumeManager: PodVolumes {
   package func prepare(_ pod: Pod) async throws { try await set(pod).prepare(pod) }
 
   package func mounts(
-    of container: Container, in pod: Pod, podIPs: [String], environment: [String]
+    of container: Container, in pod: Pod, podIPs: [String], environment: [String], images: [String: [FilePath]]
   ) async throws -> [ContainerMount] {
-    try await set(pod).mounts(of: container, in: pod, podIPs: podIPs, environment: environment)
+    try await set(pod).mounts(of: container, in: pod, podIPs: podIPs, environment: environment, images: images)
   }
 
   package func update(_ pod: Pod) async {
@@ -63,7 +67,7 @@ package final class VolumeManager: PodVolumes {
   package func teardown(podUID: String) async throws {
     let set =
       sets.withLock { $0.removeValue(forKey: podUID) }
-      ?? PodVolumeSet(uid: podUID, settings: settings, objects: objects, clock: clock, log: log)
+      ?? PodVolumeSet(uid: podUID, settings: settings, objects: objects, claims: claims, clock: clock, log: log)
     do {
       try await set.teardown()
     } catch {
@@ -76,7 +80,7 @@ package final class VolumeManager: PodVolumes {
   private func set(_ pod: Pod) -> PodVolumeSet {
     sets.withLock { sets in
       if let set = sets[pod.uid] { return set }
-      let set = PodVolumeSet(uid: pod.uid, settings: settings, objects: objects, clock: clock, log: log)
+      let set = PodVolumeSet(uid: pod.uid, settings: settings, objects: objects, claims: claims, clock: clock, log: log)
       sets[pod.uid] = set
       return set
     }

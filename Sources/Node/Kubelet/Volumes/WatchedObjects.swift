@@ -37,7 +37,7 @@ package final class WatchedObjects: ObjectSource {
     // What is said to be absent may have been created a moment ago.
     if let known = state.withLock({ $0.entries[Key(kind: kind, namespace: namespace, name: name)]?.object }) { return known }
     do {
-      return try await client.get(ResourcePath(kind.plural, namespace: namespace), name: name)
+      return try await client.get(ResourcePath(kind.plural, namespace: kind == .volume ? nil : namespace), name: name)
     } catch let error as APIStatusError where error.isNotFound {
       return nil
     }

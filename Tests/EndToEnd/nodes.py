@@ -1,0 +1,213 @@
+"""What pods expect of a node beyond running: resize, claims, images as volumes, runtimes, sidecars, eviction."""
+import json, os, re, subprocess, time
+from harness import *
+
+
+def amounts(cpu, memory):
+    return dict(requests=dict(cpu=cpu, memory=memory), limits=dict(cpu=cpu, memory=memory))
+
+
+def events(node, name):
+    return {(e["reason"], e["message"]) for e in node.json("get", "events")["items"] if e["involvedObject"]["name"] == name}
+
+
+def status_of(node, name, container="c", key="containerStatuses"):
+    return next(s for s in node.json("get", "pod", name)["status"][key] if s["name"] == container)
+
+
+def current(node, name):
+    """The pod once its status is that of its newest spec and no resize is under way."""
+    def settled():
+        p = node.json("get", "pod", name)
+        types = {c["type"] for c in p["status"]["conditions"]}
+        return p if p["status"].get("observedGeneration") == p["metadata"]["generation"] and not types & {"PodResizePending", "PodResizeInProgress"} else None
+    return eventually("the resize has ended", settled)
+
+
+def subresource(node, name, what, method, body, kind="application/json"):
+    """A call that old kubectls have no word for."""
+    path = f"/api/v1/namespaces/default/pods/{name}/{what}"
+    config = json.loads(node.out("config", "view", "--raw", "-o", "json"))
+    import base64, ssl, tempfile, urllib.request
+    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    files = []
+    for text in (cluster["certificate-authority-data"], user["client-certificate-data"], user["client-key-data"]):
+        f = tempfile.NamedTemporaryFile(dir=node.dir)
+        f.write(base64.b64decode(text))
+        f.flush()
+        files.append(f)
+    context = ssl.create_default_context(cafile=files[0].name)
+    context.load_cert_chain(files[1].name, files[2].name)
+    request = urllib.request.Request(cluster["server"] + path, method=method, headers={"Content-Type": kind}, data=json.dumps(body).encode() if body else None)
+    try:
+        return json.loads(urllib.request.urlopen(request, context=context, timeout=30).read())
+    except urllib.error.HTTPError as error:
+        raise Failed(f"{method} {path}: {error.code} {error.read().decode()}")
+
+
+@test
+def resize_in_place(node):
+    node.apply(pod("resized", container=dict(resources=amounts("20m", "32Mi"))))
+    node.ready("resized")
+    before = status_of(node, "resized")
+    expect(before["resources"] == amounts("20m", "32Mi") and before["allocatedResources"] == amounts("20m", "32Mi")["requests"], before)
+    patch = dict(spec=dict(containers=[dict(name="c", resources=amounts("40m", "48Mi"))]))
+    subresource(node, "resized", "resize", "PATCH", patch, "application/strategic-merge-patch+json")
+    after = current(node, "resized")["status"]["containerStatuses"][0]
+    expect(after["resources"] == amounts("40m", "48Mi"), after)
+    expect(after["containerID"] == before["containerID"] and after["restartCount"] == 0, after)
+    reasons = eventually("events", lambda: {"ResizeStarted", "ResizeCompleted"} <= {r for r, _ in events(node, "resized")})
+    whole = subresource(node, "resized", "resize", "GET", None)
+    expect(whole["spec"] == node.json("get", "pod", "resized")["spec"], "GET of resize is another pod")
+    whole["spec"]["containers"][0]["resources"] = amounts("10m", "32Mi")
+    subresource(node, "resized", "resize", "PUT", whole)
+    expect(current(node, "resized")["status"]["containerStatuses"][0]["resources"] == amounts("10m", "32Mi"), "after PUT")
+
+
+@test
+def resize_survives_the_agent(node):
+    subresource(node, "resized", "resize", "PATCH", dict(spec=dict(containers=[dict(name="c", resources=amounts("1000", "32Mi"))])),
+                "application/strategic-merge-patch+json")
+    def pending():
+        return next((c for c in node.json("get", "pod", "resized")["status"]["conditions"] if c["type"] == "PodResizePending"), None)
+    condition = eventually("the resize waits", pending)
+    expect(condition["reason"] == "Infeasible" and "Node didn't have enough capacity: cpu, requested: 1000000" in condition["message"], condition)
+    node.kill()
+    node.start()
+    condition = eventually("it still waits", pending)
+    container = status_of(node, "resized")
+    expect(container["resources"] == amounts("10m", "32Mi") and container["restartCount"] == 0, container)
+    subresource(node, "resized", "resize", "PATCH", dict(spec=dict(containers=[dict(name="c", resources=amounts("30m", "32Mi"))])),
+                "application/strategic-merge-patch+json")
+    expect(current(node, "resized")["status"]["containerStatuses"][0]["resources"] == amounts("30m", "32Mi"), "resized by the new agent")
+    node.out("delete", "pod", "resized")
+
+
+def persistent(name, path, claim, **spec):
+    return dict(apiVersion="v1", kind="PersistentVolume", metadata=dict(name=name), spec=dict(dict(
+        capacity=dict(storage="1Gi"), accessModes=["ReadWriteOnce"], persistentVolumeReclaimPolicy="Retain", storageClassName="",
+        hostPath=dict(path=path, type="DirectoryOrCreate"), claimRef=dict(namespace="default", name=claim)), **spec))
+
+
+def claim(name, volume="", mode="ReadWriteOnce"):
+    return dict(apiVersion="v1", kind="PersistentVolumeClaim", metadata=dict(name=name), spec=dict(
+        accessModes=[mode], storageClassName="", volumeName=volume, resources=dict(requests=dict(storage="1Gi"))))
+
+
+@test
+def claims_are_mounted(node):
+    store = f"{node.dir}/store"
+    write = pod("writes", ["sh", "-c", "echo kept > /data/file; trap 'exit 0' TERM; while :; do sleep 3600 & wait; done"],
+                container=dict(volumeMounts=[dict(name="data", mountPath="/data")]),
+                volumes=[dict(name="data", persistentVolumeClaim=dict(claimName="disk"))])
+    node.apply(claim("disk", "disk-1"))
+    node.apply(write)
+    told = eventually("the claim is missed", lambda: [m for r, m in events(node, "writes") if r in ("FailedMount", "FailedScheduling")], timeout=20)
+    node.apply(persistent("disk-1", store, "disk"))
+    node.ready("writes", timeout=60)
+    expect(open(f"{store}/file").read() == "kept\n", "the file on the node")
+    node.apply(pod("reads", container=dict(volumeMounts=[dict(name="data", mountPath="/data", readOnly=True), dict(name="data", mountPath="/sub", subPath="deep/er")]),
+                   volumes=[dict(name="data", persistentVolumeClaim=dict(claimName="disk"))]))
+    node.ready("reads")
+    expect(node.out("exec", "reads", "--", "cat", "/data/file") == "kept\n", "read through the claim")
+    code, _, errors = node.kubectl("exec", "reads", "--", "touch", "/data/new", check=False)
+    expect(code != 0 and "Read-only" in errors, errors)
+    node.out("exec", "reads", "--", "touch", "/sub/x")
+    expect(os.path.exists(f"{store}/deep/er/x"), "the subpath lies in the volume")
+    node.out("delete", "pod", "writes", "reads")
+    expect(os.path.exists(f"{store}/file"), "the volume outlives its pods")
+    node.out("delete", "pvc", "disk", "--wait=false")
+    node.out("delete", "pv", "disk-1", "--wait=false")
+
+
+@test
+def storage_node(node):
+    found = node.json("get", "csinode", "e2e")
+    expect(not found["spec"]["drivers"] and found["metadata"]["ownerReferences"][0]["kind"] == "Node", found)
+
+
+@test
+def images_are_volumes(node):
+    node.apply(pod("shows", container=dict(volumeMounts=[dict(name="i", mountPath="/image"), dict(name="i", mountPath="/part", subPath="bin")]),
+                   volumes=[dict(name="i", image=dict(reference="localhost/busybox:e2e", pullPolicy="IfNotPresent"))]))
+    node.ready("shows")
+    expect("busybox" in node.out("exec", "shows", "--", "ls", "/image/bin"), "the image's files")
+    expect("busybox" in node.out("exec", "shows", "--", "ls", "/part"), "a part of them")
+    code, _, errors = node.kubectl("exec", "shows", "--", "touch", "/image/new", check=False)
+    expect(code != 0 and "Read-only" in errors, errors)
+    mounts = status_of(node, "shows")["volumeMounts"]
+    expect(any(m.get("volumeStatus", {}).get("image", {}).get("imageRef") for m in mounts), mounts)
+    node.out("delete", "pod", "shows")
+    expect(node.dir + "/data/pods" not in "".join(l for l in open("/proc/mounts") if "kubernetes.io~image" in l), "the mount is left")
+    node.apply(pod("misses", container=dict(volumeMounts=[dict(name="i", mountPath="/image")]),
+                   volumes=[dict(name="i", image=dict(reference="localhost/none:1", pullPolicy="Never"))]))
+    eventually("the image is missed", lambda: status_of(node, "misses")["state"].get("waiting", {}).get("reason") == "ErrImageNeverPull")
+    node.out("delete", "pod", "misses")
+
+
+@test
+def runtimes_by_class(node):
+    for name, handler in (("here", "swiftlet"), ("elsewhere", "kata")):
+        node.apply(dict(apiVersion="node.k8s.io/v1", kind="RuntimeClass", metadata=dict(name=name), handler=handler,
+                        overhead=dict(podFixed=dict(cpu="10m", memory="8Mi"))))
+    node.apply(pod("here", runtimeClassName="here"))
+    node.apply(pod("elsewhere", runtimeClassName="elsewhere"))
+    node.ready("here")
+    expect(node.json("get", "pod", "here")["spec"]["overhead"] == dict(cpu="10m", memory="8Mi"), "overhead")
+    eventually("the missing runtime is told", lambda: any(
+        r == "FailedCreatePodSandBox" and 'no runtime for "kata" is configured' in m for r, m in events(node, "elsewhere")))
+    node.out("delete", "pod", "here", "elsewhere")
+    node.out("delete", "runtimeclass", "here", "elsewhere")
+
+
+@test
+def sidecars_start_first_and_end_last(node):
+    log = "trap 'echo end {0} >> /log/order; exit 0' TERM; echo start {0} >> /log/order; while :; do sleep 3600 & wait; done"
+    def container(name, script, **more):
+        return dict(dict(name=name, image="localhost/busybox:e2e", imagePullPolicy="IfNotPresent", command=["sh", "-c", script],
+                         volumeMounts=[dict(name="log", mountPath="/log")]), **more)
+    order = f"{node.dir}/sidecars"
+    spec = pod("sides", restartPolicy="Never", volumes=[dict(name="log", hostPath=dict(path=order, type="DirectoryOrCreate"))],
+               initContainers=[container("one", log.format("one"), restartPolicy="Always"),
+                               container("init", "echo init >> /log/order"),
+                               container("two", log.format("two"), restartPolicy="Always",
+                                         startupProbe=dict(exec=dict(command=["true"]), periodSeconds=1))])
+    spec["spec"]["containers"] = [container("main", "echo main >> /log/order; sleep 1; echo over >> /log/order")]
+    node.apply(spec)
+    eventually("the pod has completed", lambda: node.json("get", "pod", "sides")["status"]["phase"] == "Succeeded")
+    lines = open(f"{order}/order").read().split("\n")
+    expect(lines[:7] == ["start one", "init", "start two", "main", "over", "end two", "end one"], lines)
+    node.out("delete", "pod", "sides")
+
+
+@test
+def exit_codes_restart_by_rule(node):
+    one = pod("rules", ["sh", "-c", "[ -e /d/once ] && exit 0; touch /d/once; exit 42"], restartPolicy="Never",
+              container=dict(restartPolicy="Never", restartPolicyRules=[dict(action="Restart", exitCodes=dict(operator="In", values=[42]))],
+                             volumeMounts=[dict(name="d", mountPath="/d")]), volumes=[dict(name="d", emptyDir={})])
+    node.out("apply", "--validate=false", "-f", "-", input=json.dumps(one))
+    eventually("it has succeeded", lambda: node.json("get", "pod", "rules")["status"]["phase"] == "Succeeded")
+    expect(status_of(node, "rules")["restartCount"] == 1, "one restart")
+    node.out("delete", "pod", "rules")
+
+
+@test
+def a_hook_may_sleep(node):
+    node.apply(pod("sleeps", container=dict(lifecycle=dict(preStop=dict(sleep=dict(seconds=2))))))
+    node.ready("sleeps")
+    begun = time.monotonic()
+    node.out("delete", "pod", "sleeps")
+    expect(1.9 < time.monotonic() - begun < 5, f"{time.monotonic() - begun} s")
+
+
+@test
+def extended_resources_are_kept(node):
+    def patch(value):
+        import urllib.request
+        return node.out("patch", "node", "e2e", "--subresource=status", "--type=strategic", "-p",
+                        json.dumps(dict(status=dict(capacity={"example.com/foo": value}))))
+    patch("3")
+    eventually("it is allocatable", lambda: node.json("get", "node", "e2e")["status"]["allocatable"].get("example.com/foo") == "3", timeout=20)
+    node.out("patch", "node", "e2e", "--subresource=status", "--type=json", "-p", json.dumps([
+        dict(op="remove", path="/status/capacity/example.com~1foo"), dict(op="remove", path="/status/allocatable/example.com~1foo")]))
+    eventually("it is gone", lambda: "example.com/foo" not in node.json("get", "node", "e2e")["status"]["capacity"], timeout=20)
