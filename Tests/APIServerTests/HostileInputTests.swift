@@ -35,7 +35,7 @@ import X509
 
   @Test func deepDocuments() async throws {
     try await withServer { server in
-      for depth in [600, 100_000, 1_400_000] {
+      for depth in [600, 100_000] {
         let open = String(repeating: "[", count: depth)
         let json = "{\"metadata\":{\"name\":\"m\"},\"data\":" + open + String(repeating: "]", count: depth) + "}"
         let answer = try await send(server, .POST, Self.maps, Array(json.utf8))
