@@ -4,7 +4,9 @@ import JSONCodec
 import Kubelet
 import KubernetesAPI
 import LinuxKernel
+import PodLifecycle
 import PodNetwork
+import SystemPackage
 
 /// The container runtime as the kubelet's pod workers use it.
 struct RuntimeAdapter: PodRuntime {
@@ -25,6 +27,7 @@ struct RuntimeAdapter: PodRuntime {
   func resize(sandbox: String, pod: ResourceLimits, containers: [String: ResourceLimits]) async throws {
     try await runtime.resize(sandbox: sandbox, pod: pod, containers: containers)
   }
+  func writableDirectories(of sandbox: String) -> [String: FilePath] { runtime.writableDirectories(of: sandbox) }
   func removeContainer(_ id: String, in sandbox: String) async throws { try await runtime.removeContainer(id, in: sandbox) }
   func removeSandbox(_ id: String) async throws { try await runtime.removeSandbox(id) }
 
@@ -84,11 +87,12 @@ struct RuntimeAdapter: PodRuntime {
     guard let all = try? await runtime.statistics(of: sandbox) else { return .null }
     let now = JSON.string(Timestamp.now.rfc3339)
     var containers: JSON = .object(JSONObject())
-    var (cpu, memory, working) = (Int64(0), Int64(0), Int64(0))
-    for (name, numbers) in all {
-      cpu += numbers.cpuMicros
-      memory += numbers.memoryBytes ?? 0
-      working += numbers.workingSetBytes ?? 0
+    // The pod's own cgroup has the whole; containers are known by name outside of the runtime.
+    let names = Dictionary(((try? runtime.state(of: sandbox))?.containers ?? []).map { ($0.id, $0.name) }) { $1 }
+    let whole = all[""]
+    let (cpu, memory, working) = (whole?.cpuMicros ?? 0, whole?.memoryBytes ?? 0, whole?.workingSetBytes ?? 0)
+    for (id, numbers) in all {
+      guard let name = names[id] else { continue }
       containers[name] = [
         "cpu": ["time": now, "usageCoreNanoSeconds": .int(numbers.cpuMicros * 1000)],
         "memory": numbers.memoryBytes.map {
@@ -99,6 +103,7 @@ struct RuntimeAdapter: PodRuntime {
     return [
       "cpu": ["time": now, "usageCoreNanoSeconds": .int(cpu * 1000)],
       "memory": ["time": now, "usageBytes": .int(memory), "workingSetBytes": .int(working)], "containers": containers,
+      "process_stats": whole?.processes.map { ["process_count": .int($0)] } ?? .null,
     ]
   }
 }
@@ -113,6 +118,14 @@ struct ImagesAdapter: PodImages {
   }
   func retain(image id: String, by container: String) async throws { try await store.retain(image: id, by: container) }
   func release(container: String) async { await store.release(container: container) }
+  func uses() async -> [ImageUse] {
+    let held = Set(store.leases.values)
+    return await store.list().map {
+      ImageUse(
+        id: $0.id, bytes: $0.size, isUsed: held.contains($0.id), cameAt: Timestamp(secondsSinceEpoch: $0.createdAt))
+    }
+  }
+  func remove(image id: String) async throws { try await store.remove(id) }
 }
 
 /// The pod network as the kubelet uses it.
