@@ -63,6 +63,7 @@ let decisions: [Target] = [
   room("Decisions", "APIMachinery", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Admission", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Authorization", ["KubernetesAPI", "JSONCodec"]),
+  room("Decisions", "FlowControl", ["JSONCodec"]),
   room("Decisions", "AdmissionPolicies", ["CEL", "APIMachinery", "KubernetesAPI", "JSONCodec"]),
 ]
 
@@ -97,7 +98,7 @@ let node: [Target] = [
 
 let controlPlane: [Target] = [
   room("ControlPlane", "APIServer", [
-    "KubernetesAPI", "JSONCodec", "APIMachinery", "Admission", "AdmissionPolicies", "CEL", "Authorization", "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams",
+    "KubernetesAPI", "JSONCodec", "APIMachinery", "Admission", "AdmissionPolicies", "CEL", "Authorization", "FlowControl", "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams",
     "CZlib",
     nioCore, nioPosix, nioHTTP1, nioSSL, nioHTTP2, httpClient, x509, crypto, cryptoExtras, yams, log, systemPackage,
   ]),
@@ -109,7 +110,7 @@ let executables: [Target] = [
   .executableTarget(
     name: "swiftlet",
     dependencies: [
-      "APIServer", "Scheduler", "ControllerManager", "ServiceProxy", "ClusterDNS", "Kubelet", "PodLifecycle", "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
+      "APIServer", "Scheduler", "Scheduling", "ControllerManager", "ServiceProxy", "ClusterDNS", "Kubelet", "PodLifecycle", "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
       "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "HTTPServing", "JSONCodec", "KubernetesAPI", "CLinux",
       systemPackage, arguments, log, nioCore, nioPosix, nioHTTP1, httpClient, x509, crypto,
     ],
@@ -122,16 +123,20 @@ let roomTests: [Target] = [
   tests("KubernetesAPITests", ["KubernetesAPI", "JSONCodec"]),
   tests("CELTests", ["CEL", "JSONCodec"]),
   tests("SchedulingTests", ["Scheduling", "KubernetesAPI", "JSONCodec"]),
+  tests("SchedulerTests", [
+    "Scheduler", "Scheduling", "KubernetesClient", "APIServer", "RevisionStore", "KubernetesAPI", "JSONCodec", systemPackage, nioPosix, log,
+  ]),
   tests("ReconcilersTests", ["Reconcilers", "KubernetesAPI", "JSONCodec"]),
   tests("ControllerManagerTests", [
     "ControllerManager", "Reconcilers", "KubernetesClient", "APIServer", "RevisionStore", "KubernetesAPI", "JSONCodec", systemPackage, nioPosix, log,
   ]),
   tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"]),
   tests("AdmissionTests", ["Admission", "KubernetesAPI", "JSONCodec", yams]),
+  tests("FlowControlTests", ["FlowControl", "JSONCodec"]),
   tests("AuthorizationTests", ["Authorization", "KubernetesAPI", "JSONCodec"]),
   tests("AdmissionPoliciesTests", ["AdmissionPolicies", "APIMachinery", "CEL", "KubernetesAPI", "JSONCodec"]),
   tests("APIServerTests", [
-    "APIServer", "APIMachinery", "Authorization", "HTTPServing", "KubernetesAPI", "KubernetesClient", "JSONCodec", "RevisionStore", systemPackage, httpClient,
+    "APIServer", "APIMachinery", "Authorization", "FlowControl", "HTTPServing", "KubernetesAPI", "KubernetesClient", "JSONCodec", "RevisionStore", systemPackage, httpClient,
     nioCore, nioPosix, nioHTTP1, x509, crypto, cryptoExtras, log,
   ]),
   tests("RevisionStoreTests", ["RevisionStore"]),
@@ -174,6 +179,8 @@ let benchmarks: [Target] = [
     path: "Benchmarks/ContainerStart", swiftSettings: swiftSettings),
   .executableTarget(
     name: "revision-store-bench", dependencies: ["RevisionStore"], path: "Benchmarks/RevisionStore", swiftSettings: swiftSettings),
+  .executableTarget(
+    name: "scheduling-bench", dependencies: ["Scheduling", "KubernetesAPI", "JSONCodec"], path: "Benchmarks/Scheduling", swiftSettings: swiftSettings),
 ]
 
 let package = Package(

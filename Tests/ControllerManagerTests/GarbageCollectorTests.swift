@@ -80,6 +80,100 @@ private func reference(_ owner: JSON, kind: String = "ConfigMap", apiVersion: St
     }
   }
 
+  /// What the options of a deletion ask for, without any finalizer set by hand.
+  @Test func theThreePolicies() async throws {
+    try await TestCluster.with([]) { cluster in
+      let path = configMap.path("default")
+      for policy in ["Background", "Foreground", "Orphan"] {
+        let owner = try await cluster.create(configMap, map("owner"))
+        // A dependent without blockOwnerDeletion holds nobody up.
+        try await cluster.create(configMap, map("held", owners: [reference(owner, blocks: true)], finalizers: ["example.com/hold"]))
+        try await cluster.create(configMap, map("loose", owners: [reference(owner)], finalizers: ["example.com/hold"]))
+        try await cluster.client.delete(path, name: "owner", propagation: policy)
+        if policy == "Orphan" {
+          // At once: the child was made a moment ago, and the collector asks the server itself.
+          try await cluster.eventually("the owner alone") { try await cluster.get(configMap, "owner").isNull }
+          for name in ["held", "loose"] {
+            let child = try await cluster.get(configMap, name)
+            #expect(child["metadata"]["deletionTimestamp"].isNull && child["metadata"]["ownerReferences"].isEmpty)
+            try await cluster.client.delete(path, name: name)
+          }
+        } else {
+          try await cluster.eventually("dependents are told") {
+            let held = try await cluster.get(configMap, "held")["metadata"]["deletionTimestamp"]
+            let loose = try await cluster.get(configMap, "loose")["metadata"]["deletionTimestamp"]
+            return !held.isNull && !loose.isNull
+          }
+          #expect(try await cluster.get(configMap, "owner").isNull == (policy == "Background"))
+        }
+        try await cluster.patch(configMap, "held", ["metadata": ["finalizers": .array([])]])
+        try await cluster.eventually("\(policy): the owner") { try await cluster.get(configMap, "owner").isNull }
+        #expect(try await !cluster.get(configMap, "loose").isNull)
+        try await cluster.patch(configMap, "loose", ["metadata": ["finalizers": .array([])]])
+        try await cluster.eventually("all gone") { try await cluster.get(configMap, "loose").isNull }
+      }
+    }
+  }
+
+  @Test func oneOwnerGoesInTheForegroundAndTheOtherKeepsTheDependent() async throws {
+    try await TestCluster.with([]) { cluster in
+      let going = try await cluster.create(configMap, map("going"))
+      let staying = try await cluster.create(configMap, map("staying"))
+      for index in 0..<10 {
+        let owners = index < 5 ? [reference(going, blocks: true)] : [reference(going, blocks: true), reference(staying, blocks: true)]
+        try await cluster.create(configMap, map("d\(index)", owners: owners))
+      }
+      try await cluster.client.delete(configMap.path("default"), name: "going", propagation: "Foreground")
+      try await cluster.eventually("the owner") { try await cluster.get(configMap, "going").isNull }
+      for index in 0..<5 { #expect(try await cluster.get(configMap, "d\(index)").isNull) }
+      for index in 5..<10 {
+        let one = try await cluster.get(configMap, "d\(index)")
+        #expect(one["metadata"]["deletionTimestamp"].isNull)
+        #expect(one["metadata"]["ownerReferences"].array?.map { $0["uid"] } == [staying["metadata"]["uid"]])
+      }
+    }
+  }
+
+  @Test func aRingOfPodsGoesInTheForegroundToo() async throws {
+    try await TestCluster.with([]) { cluster in
+      for name in ["p1", "p2", "p3"] {
+        try await cluster.create(.pod, ["metadata": ["name": .string(name)], "spec": ["containers": [["name": "c", "image": "i"]]]])
+      }
+      for (name, owner) in [("p1", "p3"), ("p2", "p1"), ("p3", "p2")] {
+        let reference = reference(try await cluster.get(.pod, owner), kind: "Pod", blocks: true)
+        try await cluster.patch(.pod, name, ["metadata": ["ownerReferences": [reference]]])
+      }
+      try await withKubelets(cluster) {
+        try await cluster.client.delete(.pods("default"), name: "p1", propagation: "Foreground")
+        try await cluster.eventually("all three") { try await cluster.all(.pod).isEmpty }
+      }
+    }
+  }
+
+  @Test func aHundredPodsOfOneOwner() async throws {
+    try await TestCluster.with([]) { cluster in
+      for policy in ["Background", "Orphan"] {
+        let owner = try await cluster.create(configMap, map("owner"))
+        for index in 0..<100 {
+          try await cluster.create(
+            .pod,
+            [
+              "metadata": ["name": .string("p\(index)"), "ownerReferences": [reference(owner)]],
+              "spec": ["containers": [["name": "c", "image": "i"]]],
+            ])
+        }
+        try await cluster.client.delete(configMap.path("default"), name: "owner", propagation: policy)
+        try await cluster.eventually("the owner") { try await cluster.get(configMap, "owner").isNull }
+        if policy == "Background" {
+          try await cluster.eventually("its pods") { try await cluster.all(.pod).isEmpty }
+        } else {
+          let left = try await cluster.all(.pod)
+          #expect(left.count == 100 && left.allSatisfy { $0["metadata"]["ownerReferences"].isEmpty })
+        }
+      }
+    }
+  }
+
   @Test func customKindsToo() async throws {
     try await TestCluster.with([]) { cluster in
       try await cluster.create(

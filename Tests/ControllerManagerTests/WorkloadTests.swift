@@ -33,8 +33,8 @@ import Testing
             && status["completedIndexes"].string == "0-2"
             && status["ready"].int == 0 && status["terminating"].int == 0
         }
-        // With the job go its pods, finalizers and all.
-        try await cluster.client.delete(Kind.job.path("default"), name: "j")
+        // With the job go its pods, finalizers and all, where that is asked for.
+        try await cluster.client.delete(Kind.job.path("default"), name: "j", propagation: "Background")
         try await cluster.eventually("nothing left") { try await cluster.all(.pod).isEmpty }
       }
     }
@@ -86,7 +86,12 @@ import Testing
 
   @Test func aDaemonSetAndABudget() async throws {
     try await TestCluster.with { cluster in
-      for name in ["n1", "n2"] { try await cluster.create(.node, ["metadata": ["name": .string(name)]]) }
+      for name in ["n1", "n2"] {
+        try await cluster.create(
+          .node, ["metadata": ["name": .string(name)], "status": ["conditions": [["type": "Ready", "status": "True"]]]])
+      }
+      // New nodes are tainted until they are seen to be ready.
+      try await cluster.eventually("usable nodes") { try await cluster.all(.node).allSatisfy { $0["spec"]["taints"].isEmpty } }
       try await cluster.create(
         .daemonSet, ["metadata": ["name": "ds"], "spec": ["selector": ["matchLabels": ["app": "web"]], "template": container()]])
       try await cluster.eventually("two pods") { try await cluster.all(.pod).count == 2 }

@@ -199,18 +199,30 @@ def test(function):
     return function
 
 
+FAULTS = (Failed, AssertionError, subprocess.TimeoutExpired, KeyError, IndexError, ValueError, OSError)
+
+
 def run_all(node, selection):
-    passed, failed = 0, []
+    """Runs what is selected. What fails is tried once more: passing then, it counts as passed but is named as unsteady, to be mended."""
+    passed, failed, unsteady = 0, [], []
     for function in TESTS:
         name = function.__name__
         if selection and not any(s in name for s in selection):
             continue
-        begun = time.monotonic()
-        try:
-            function(node)
-            passed += 1
-            print(f"ok    {name} ({time.monotonic() - begun:.1f} s)", flush=True)
-        except (Failed, AssertionError, subprocess.TimeoutExpired, KeyError, IndexError, ValueError, OSError) as error:
-            failed.append(name)
-            print(f"FAIL  {name} ({time.monotonic() - begun:.1f} s): {type(error).__name__}: {error}", flush=True)
+        for attempt in (1, 2):
+            begun = time.monotonic()
+            try:
+                function(node)
+                passed += 1
+                print(f"ok    {name} ({time.monotonic() - begun:.1f} s)", flush=True)
+                if attempt == 2:
+                    unsteady.append(name)
+                break
+            except FAULTS as error:
+                word = "again" if attempt == 1 else "FAIL "
+                print(f"{word} {name} ({time.monotonic() - begun:.1f} s): {type(error).__name__}: {error}", flush=True)
+                if attempt == 2:
+                    failed.append(name)
+    if unsteady:
+        print(f"UNSTEADY, passed at the second attempt: {' '.join(unsteady)}")
     return passed, failed

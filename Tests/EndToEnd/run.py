@@ -6,7 +6,7 @@ SWIFTLET_E2E_INDEX (another number: other ports, ranges and names, for a run bes
 """
 import os, shutil, sys
 from harness import *
-import pods, survival, api, failures, disk, tools, roles, nodes
+import pods, survival, nodes, api, cluster, clients, failures, disk, tools, roles
 try:
     import registry
 except ImportError:

@@ -101,6 +101,18 @@ import Testing
     }
   }
 
+  @Test func headersCannotBeWrittenIntoOthers() async throws {
+    try await withServer(handler: { _ in
+      ServedResponse(headers: ["A": "x\r\n\r\nbody", "B\nC": "d", "E": "f"], body: .bytes(ByteBuffer(string: "true body")))
+    }) { _, port in
+      let client = try await RawClient(port: port)
+      try await client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+      let text = await client.received(until: nil)
+      #expect(text.hasSuffix("\r\n\r\ntrue body") && text.contains("E: f\r\n"))
+      #expect(!text.contains("C: d") && text.components(separatedBy: "\r\n\r\n").count == 2)
+    }
+  }
+
   @Test func brokenRequestsAreRefused() async throws {
     try await withServer(handler: echo) { _, port in
       for (request, status) in [

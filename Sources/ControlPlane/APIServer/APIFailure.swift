@@ -16,9 +16,13 @@ struct APIFailure: Error {
     [
       "kind": "Status", "apiVersion": "v1", "metadata": continueToken.map { ["continue": .string($0)] } ?? .object(JSONObject()),
       "status": "Failure", "message": .string(message),
-      "reason": .string(reason), "details": details, "code": JSON(code),
+      "reason": JSON(reason.isEmpty ? nil : reason), "details": details, "code": JSON(code),
     ]
   }
+
+  /// When to try again. Client libraries wait and repeat by themselves where this is told, so that a refusal that only the cluster's
+  /// state can change does not tell it.
+  var retryAfterSeconds: Int? { details["retryAfterSeconds"].int ?? (code == 503 ? 1 : nil) }
 
   init(_ code: Int, _ reason: String, _ message: String, details: JSON = .null) {
     self.code = code

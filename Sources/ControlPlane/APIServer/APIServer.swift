@@ -27,6 +27,10 @@ package struct APIServerConfiguration: Sendable {
   package var signingAuthority: CertificateAuthority?
   /// Where requests over HTTP are written down; nil: nowhere. Calls within the process are not.
   package var auditLog: AuditLog?
+  /// Requests that are handled at a time, beside exempt ones and streams: as upstream's two limits together.
+  package var requestsMax = 600
+  /// A node's `/stats/summary`; nil: its kubelet is asked.
+  var nodeSummary: (@Sendable (_ node: String) async throws -> JSON)?
 
   package mutating func setFrontProxyIdentity(certificatePEM: String, keyPEM: String) {
     frontProxyIdentity = BackendClients.ClientIdentity(certificate: Array(certificatePEM.utf8), key: Array(keyPEM.utf8))
@@ -52,6 +56,11 @@ package final class APIServer: Sendable {
   let group: any EventLoopGroup
   let configuration: APIServerConfiguration
   let metrics = ServerMetrics()
+  /// Where requests wait for their turn.
+  let flow: FlowGate
+  let listSizes = ListSizes()
+  /// What nodes and pods use.
+  let usage: UsageReader
   let log: Logger
 
   package init(
@@ -63,10 +72,14 @@ package final class APIServer: Sendable {
     self.group = group
     self.log = log
     backends = BackendClients(group: group)
+    flow = FlowGate(seats: configuration.requestsMax)
     resources = Resources(
       store: store, catalog: ResourceCatalog(SchemaRegistry.shared.adding([], hooks: Self.ruleHooks)), plugins: Self.plugins,
       serviceRange: IPv4Range(configuration.serviceCIDR),
       backends: backends, log: log)
+    let resources = resources
+    let ask = configuration.nodeSummary ?? { try await MetricsAPI.summary(of: $0, resources, kubelets) }
+    usage = UsageReader(fetch: ask)
     tokens = try ServiceAccountTokens(directory: configuration.dataDirectory.appending("pki"))
     frontProxy = try configuration.frontProxyAuthorityPEM.map { try FrontProxy(authorityPEM: $0) }
     authentication = Authentication(tokens: tokens, resources: resources, frontProxy: frontProxy)
@@ -94,6 +107,7 @@ package final class APIServer: Sendable {
       group.addTask { await self.resources.policies.run(self.resources) }
       group.addTask { await definitions.run() }
       group.addTask { await AggregationController(server: self).run() }
+      group.addTask { await FlowController(server: self, client: client).run() }
       group.addTask { await QuotaController(resources: self.resources).run() }
       group.addTask { await self.runRoleAggregation() }
       if let authority = self.configuration.signingAuthority {
@@ -110,11 +124,10 @@ package final class APIServer: Sendable {
     }
   }
 
-  /// Finalizers and taints that a controller takes away are only set where that controller runs.
+  /// Finalizers and taints that a controller takes away are only set where it does: nothing here frees a VolumeAttributesClass.
   private static var plugins: AdmissionChain {
     var settings = AdmissionSettings()
-    settings.protectedKinds = []
-    settings.taintsNewNodes = false
+    settings.protectedKinds = ["PersistentVolume", "PersistentVolumeClaim"]
     return AdmissionChain(settings)
   }
 

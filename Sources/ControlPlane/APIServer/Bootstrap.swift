@@ -3,7 +3,6 @@ import JSONCodec
 import KubernetesAPI
 import KubernetesClient
 import Logging
-import Synchronization
 
 extension APIServer {
   /// Objects that every cluster has: its namespaces and the service of the API itself.
@@ -58,117 +57,6 @@ extension APIServer {
     } catch let error as APIStatusError where error.isAlreadyExists {
     }
   }
-}
-
-/// Furnishes each namespace with its default service account and the cluster's CA certificate, and empties and removes
-/// namespaces that are deleted.
-struct NamespaceController: Sendable {
-  /// Milliseconds between two looks at a namespace whose last objects are still going.
-  static let drainPause = 200
-  /// The pause doubles up to this: a finalizer may hold an object for long.
-  static let drainPauseMax = 5_000
-
-  let client: KubernetesClient
-  let server: APIServer
-
-  func run() async {
-    let draining = Draining()
-    await withDiscardingTaskGroup { group in
-      for await event in client.reflect(.namespaces, log: server.log) {
-        let namespaces: [JSON] =
-          switch event {
-          case .synced(let all): all
-          case .changed(let one): [one]
-          case .deleted: []
-          }
-        for namespace in namespaces {
-          let name = namespace["metadata"]["name"].string ?? ""
-          if namespace["metadata"]["deletionTimestamp"].isNull {
-            group.addTask { await furnish(name) }
-          } else {
-            group.addTask {
-              guard draining.begin(name) else { return }
-              await drain(name)
-              draining.end(name)
-            }
-          }
-        }
-      }
-    }
-  }
-
-  /// Creates what a namespace must have; what is there already stays.
-  func furnish(_ name: String) async {
-    do {
-      try await APIServer.ensure(
-        client, .serviceAccounts(name), ["kind": "ServiceAccount", "apiVersion": "v1", "metadata": ["name": "default"]])
-      try await APIServer.ensure(
-        client, .configMaps(name),
-        [
-          "kind": "ConfigMap", "apiVersion": "v1",
-          "metadata": [
-            "name": "kube-root-ca.crt",
-            "annotations": [
-              "kubernetes.io/description":
-                "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc."
-            ],
-          ],
-          "data": ["ca.crt": .string(server.configuration.authorityPEM)],
-        ])
-    } catch let error as APIStatusError where error.isNotFound || error.code == 403 {
-      // The namespace went away in the meantime.
-    } catch {
-      server.log.warning("namespace \(name) is not furnished: \(error)")
-    }
-  }
-
-  /// Deletes everything in a namespace and then its finalizer.
-  private func drain(_ name: String) async {
-    var pause = Self.drainPause
-    while !Task.isCancelled {
-      do {
-        if try await emptied(name) {
-          var namespace = try await client.get(.namespaces, name: name)
-          guard !namespace["metadata"]["deletionTimestamp"].isNull else { return }
-          namespace["spec"]["finalizers"] = .array([])
-          try await client.update(.namespaces, name: name, subresource: "finalize", namespace)
-          return
-        }
-      } catch let error as APIStatusError where error.isNotFound {
-        return
-      } catch {
-        server.log.warning("namespace \(name) is not emptied yet: \(error)")
-      }
-      try? await Task.sleep(for: .milliseconds(pause))
-      pause = min(pause * 2, Self.drainPauseMax)
-    }
-  }
-
-  /// True when nothing is left.
-  private func emptied(_ namespace: String) async throws -> Bool {
-    var isEmpty = true
-    for resource in server.registry.resources
-    where resource.isNamespaced && resource.isServed && resource.verbs.contains("delete") && resource.group == resource.storageGroup {
-      let path = ResourcePath(group: resource.group, version: resource.version, resource.plural, namespace: namespace)
-      for item in try await client.list(path).items {
-        isEmpty = false
-        if !item["metadata"]["deletionTimestamp"].isNull { continue }
-        do {
-          try await client.delete(path, name: item["metadata"]["name"].string ?? "")
-        } catch let error as APIStatusError where error.isNotFound {
-        }
-      }
-    }
-    return isEmpty
-  }
-}
-
-/// The namespaces that are being emptied: one loop for each, however often it changes meanwhile.
-/// What is being emptied, so that nothing is emptied twice at a time.
-final class Draining: Sendable {
-  private let names = Mutex<Set<String>>([])
-  func begin(_ name: String) -> Bool { names.withLock { $0.insert(name).inserted } }
-  func end(_ name: String) { names.withLock { _ = $0.remove(name) } }
 }
 
 /// Gives each node a range of pod addresses of its own.

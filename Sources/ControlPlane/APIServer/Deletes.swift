@@ -9,6 +9,8 @@ struct DeleteOptions: Sendable {
   var uid: String?
   var resourceVersion: String?
   var propagationPolicy: String?
+  /// The older way to say Orphan (true) or Background (false).
+  var orphanDependents: Bool?
   var isDryRun = false
   let notes = AdmissionNotes()
 
@@ -20,6 +22,7 @@ struct DeleteOptions: Sendable {
     result["gracePeriodSeconds"] = gracePeriodSeconds.map { JSON($0) } ?? .null
     if uid != nil || resourceVersion != nil { result["preconditions"] = ["uid": JSON(uid), "resourceVersion": JSON(resourceVersion)] }
     result["propagationPolicy"] = JSON(propagationPolicy)
+    if let orphanDependents { result["orphanDependents"] = .bool(orphanDependents) }
     if isDryRun { result["dryRun"] = ["All"] }
     return result
   }
@@ -29,7 +32,10 @@ struct DeleteOptions: Sendable {
     uid = body["preconditions"]["uid"].string
     resourceVersion = body["preconditions"]["resourceVersion"].string
     propagationPolicy = body["propagationPolicy"].string ?? call.parameter("propagationPolicy")
-    isDryRun = (body["dryRun"].array ?? []).contains("All") || call.parameters("dryRun").contains("All")
+    orphanDependents = body["orphanDependents"].bool ?? (call.parameter("orphanDependents") == nil ? nil : call.flag("orphanDependents"))
+    let dryRun = (body["dryRun"].array ?? []).compactMap(\.string) + call.parameters("dryRun")
+    isDryRun = dryRun.contains("All")
+    try check(dryRun: dryRun)
     if let grace = gracePeriodSeconds, grace < 0 { gracePeriodSeconds = 1 }
   }
 }
@@ -56,9 +62,11 @@ enum DeletionStep: Equatable {
     // A definition waits for its objects.
     if isDefinition, metadata.deletionTimestamp == nil { return .mark(graceSeconds: 0) }
     guard metadata.deletionTimestamp != nil else { return grace > 0 || isHeld ? .mark(graceSeconds: grace) : .remove }
+    // Kinds without a grace are asked again as often as one likes: their finalizers may have changed.
+    guard kind == "Pod" else { return isHeld ? .wait : .remove }
     // A second request may shorten the time, never lengthen it.
     let current = metadata.deletionGracePeriodSeconds ?? 0
-    if kind == "Pod", graceAsked == nil { return current == 0 && !isHeld ? .remove : .wait }
+    if graceAsked == nil { return current == 0 && !isHeld ? .remove : .wait }
     if grace == 0 { return isHeld ? (current == 0 ? .wait : .mark(graceSeconds: 0)) : .remove }
     return grace < current ? .mark(graceSeconds: grace) : .wait
   }
@@ -70,19 +78,27 @@ extension Resources {
     let (resource, name) = (request.resource, request.name ?? "")
     var isAdmitted = false
     for _ in 0..<Self.conflictRetriesMax {
-      let (object, value) = try await stored(request)
+      let (present, value) = try await stored(request)
+      var object = present
       try access.checkDelete(object, request, user)
       try checkPreconditions(options, object, resource, name)
       if !isAdmitted {
         try await admitDelete(request, options, object, user)
         isAdmitted = true
       }
-      let step = DeletionStep.decide(
+      // A pod that is going keeps the policy it goes with.
+      if resource.kind != "Pod" || present["metadata"]["deletionTimestamp"].isNull {
+        let finalizers = ObjectMeta(present["metadata"]).finalizers
+        let wanted = Cascading.finalizers(finalizers, options, resource)
+        if wanted != finalizers { object["metadata"]["finalizers"] = wanted.isEmpty ? .null : JSON(wanted) }
+      }
+      var step = DeletionStep.decide(
         object, kind: resource.kind, graceAsked: options.gracePeriodSeconds,
         isDefinition: resource.isDefinition)
+      if step == .wait, object["metadata"]["finalizers"] != present["metadata"]["finalizers"] { step = .mark(graceSeconds: 0) }
       do {
         switch step {
-        case .wait: return (object, false)
+        case .wait: return (present, false)
         case .remove:
           if options.isDryRun { return (object, true) }
           var last = object
@@ -131,7 +147,10 @@ extension Resources {
   private func mark(_ object: JSON, grace: Int, _ resource: ResourceInfo) -> JSON {
     let kind = resource.kind
     var marked = object
-    marked["metadata"]["deletionTimestamp"] = .string(Timestamp.now.advanced(bySeconds: Double(grace)).rfc3339)
+    let isFirst = object["metadata"]["deletionTimestamp"].isNull
+    if isFirst || kind == "Pod" {
+      marked["metadata"]["deletionTimestamp"] = .string(Timestamp.now.advanced(bySeconds: Double(grace)).rfc3339)
+    }
     marked["metadata"]["deletionGracePeriodSeconds"] = JSON(grace)
     if kind == "Namespace" { marked["status"]["phase"] = "Terminating" }
     if resource.isDefinition {
@@ -139,21 +158,23 @@ extension Resources {
       marked["metadata"]["finalizers"] = .array(finalizers + [.string(JSON.definitionCleanupFinalizer)])
       marked["status"] = definitionStatus(marked, deletion: .pending, now: .now)
     }
-    if let generation = object["metadata"]["generation"].int { marked["metadata"]["generation"] = JSON(generation + 1) }
+    if isFirst, let generation = object["metadata"]["generation"].int { marked["metadata"]["generation"] = JSON(generation + 1) }
     return marked
   }
 
   private func checkPreconditions(_ options: DeleteOptions, _ object: JSON, _ resource: ResourceInfo, _ name: String) throws {
-    if let uid = options.uid, uid != object["metadata"]["uid"].string {
-      throw APIFailure.conflict(
-        resource, name, "Precondition failed: UID in precondition: \(uid), UID in object meta: \(object["metadata"]["uid"].string ?? "")")
+    let place = resource.group.isEmpty ? resource.kind : "\(resource.kind).\(resource.group)"
+    func refuse(_ what: String, _ asked: String, _ found: String, _ why: String) -> APIFailure {
+      APIFailure(
+        409, "Conflict",
+        "Operation cannot be fulfilled on \(place) \"\(name)\": the \(what) in the precondition (\(asked)) does not match the \(what) in record"
+          + " (\(found)). The object might have been \(why)",
+        details: ["name": .string(name), "group": JSON(resource.group.isEmpty ? nil : resource.group), "kind": .string(resource.kind)])
     }
-    if let version = options.resourceVersion, version != object["metadata"]["resourceVersion"].string {
-      throw APIFailure.conflict(
-        resource, name,
-        "Precondition failed: ResourceVersion in precondition: \(version), ResourceVersion in object meta: \(object["metadata"]["resourceVersion"].string ?? "")"
-      )
-    }
+    let found = ObjectMeta(object["metadata"])
+    if let uid = options.uid, uid != found.uid { throw refuse("UID", uid, found.uid, "deleted and then recreated") }
+    let present = object["metadata"]["resourceVersion"].string ?? ""
+    if let version = options.resourceVersion, version != present { throw refuse("ResourceVersion", version, present, "modified") }
   }
 
   /// Deletes what a selection matches; one that is gone in the meantime counts as deleted.

@@ -22,28 +22,46 @@ extension APIServer {
     var warnings = Warnings()
     do {
       let path = request.path.split(separator: "/").map(String.init)
-      let resourceRequest = ResourceRequest(path: path, registry: registry)
-      let user = try await identify(request, path, resourceRequest, trail)
-      if resourceRequest == nil {
-        if let passed = try await aggregated(request, path, user) { return passed }
-        try await authorizePath(request, user)
+      var resourceRequest = ResourceRequest(path: path, registry: registry)
+      // Whoever installs a metrics server of their own gets its numbers.
+      if path.count > 2, path[1] == MetricsAPI.group, resources.catalog.external.contains(where: { $0.group == path[1] && $0.version == path[2] })
+      {
+        resourceRequest = nil
       }
-      if let open = try await openPath(request) { return open }
-      guard !user.isAnonymous else { throw APIFailure.unauthorized }
-      if let document = try documents(path, request, user) { return document }
-      guard let resourceRequest else { throw APIFailure.noSuchPath }
-      var call = Self.call(request, user, path)
-      call.answerForm = AnswerForm.negotiate(
-        request.headers[canonicalForm: "accept"].joined(separator: ","), hasMessages: resourceRequest.resource.custom == nil,
-        include: call.parameter("includeObject"))
-      let result = try await perform(call, resourceRequest, &warnings)
-      trail?.note(result)
-      return try response(result, call, warnings)
+      let user = try await identify(request, path, resourceRequest, trail)
+      let target = resourceRequest
+      return await inTurn(request, user, target) {
+        try await answer(request, path, user, target, &warnings, trail)
+      } failed: { error in
+        let failure = failure(error)
+        trail?.note(failure)
+        return Self.response(failure, request, warnings)
+      }
     } catch {
       let failure = failure(error)
       trail?.note(failure)
       return Self.response(failure, request, warnings)
     }
+  }
+
+  private func answer(
+    _ request: ServedRequest, _ path: [String], _ user: UserInfo, _ target: ResourceRequest?, _ warnings: inout Warnings, _ trail: AuditTrail?
+  ) async throws -> ServedResponse {
+    if target == nil {
+      if let passed = try await aggregated(request, path, user) { return passed }
+      try await authorizePath(request, user)
+    }
+    if let open = try await openPath(request) { return open }
+    guard !user.isAnonymous else { throw APIFailure.unauthorized }
+    if let document = try documents(path, request, user) { return document }
+    guard let target else { throw APIFailure.noSuchPath }
+    var call = Self.call(request, user, path)
+    call.answerForm = AnswerForm.negotiate(
+      request.headers[canonicalForm: "accept"].joined(separator: ","),
+      hasMessages: target.resource.custom == nil && target.resource.group != MetricsAPI.group, include: call.parameter("includeObject"))
+    let result = try await perform(call, target, &warnings)
+    trail?.note(result)
+    return try response(result, call, warnings)
   }
 
   /// Who asks; with an audit log, the request's trail begins here.
@@ -111,16 +129,13 @@ extension APIServer {
 
   private static func headers(_ type: String, _ warnings: Warnings) -> HTTPHeaders {
     var headers: HTTPHeaders = ["Content-Type": type, "Cache-Control": "no-cache, private"]
-    for text in warnings.texts {
-      let quoted = text.map { $0 == "\"" || $0 == "\\" ? "\\\($0)" : String($0) }.joined()
-      headers.add(name: "Warning", value: "299 - \"\(quoted)\"")
-    }
+    for value in WarningHeaders.values(warnings.texts) { headers.add(name: "Warning", value: value) }
     return headers
   }
 
   private static func response(_ failure: APIFailure, _ request: ServedRequest, _ warnings: Warnings) -> ServedResponse {
     var headers = headers("application/json", warnings)
-    if failure.code == 429 || failure.code == 503 { headers.add(name: "Retry-After", value: "1") }
+    if let seconds = failure.retryAfterSeconds { headers.add(name: "Retry-After", value: String(seconds)) }
     if failure.code == 401 { headers.add(name: "WWW-Authenticate", value: "Bearer realm=\"kubernetes\"") }
     return ServedResponse(
       status: HTTPResponseStatus(statusCode: failure.code), headers: headers, body: .bytes(ByteBuffer(bytes: failure.status.serialized())))

@@ -38,7 +38,7 @@ extension APIServer {
     case "/metrics":
       return ServedResponse(
         headers: ["Content-Type": "text/plain; version=0.0.4"],
-        body: .bytes(ByteBuffer(string: metrics.text(revision: try await resources.store.currentRevision()))))
+        body: .bytes(ByteBuffer(string: metrics.text(revision: try await resources.store.currentRevision()) + flow.metrics)))
     default: return nil
     }
   }

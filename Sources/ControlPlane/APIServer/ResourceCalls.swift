@@ -15,6 +15,7 @@ extension APIServer {
     // Before anything is changed: who cannot read the answer gets nothing done.
     let isStream = ["log", "exec", "attach", "portforward", "proxy"].contains(request.subresource)
     guard isStream || call.answerForm != nil else { throw APIFailure.notAcceptable }
+    if request.resource.group == MetricsAPI.group { return try await MetricsAPI(server: self).perform(call, request) }
     if let answer = try await review(call, request, &warnings) { return answer }
     if let subresource = request.subresource { return try await perform(call, request, subresource, &warnings) }
     try allowed(call, request)
@@ -29,7 +30,8 @@ extension APIServer {
     case ("DELETE", .some): return try await deleted(call, request, &warnings)
     case ("DELETE", nil) where request.resource.isNamespaced && request.namespace == nil: throw APIFailure.methodNotAllowed("")
     case ("DELETE", nil):
-      let options = try DeleteOptions(call, body: try call.decodedBody(registry).object)
+      let options = try deleteOptions(call, request, &warnings)
+      defer { warnings.texts += options.notes.take() }
       return .document(try await resources.document(try await resources.deleteCollection(call, request, options), request.resource))
     default: throw APIFailure.methodNotAllowed("")
     }
@@ -53,6 +55,7 @@ extension APIServer {
     let form = call.answerForm ?? AnswerForm()
     if call.flag("watch") { return .watch(try resources.watchRequest(call, request)) }
     let page = try await resources.list(call, request)
+    if page.next == nil { listSizes.note(request.resource.plural, page.items.count) }
     switch form.rendering {
     case .object where form.encoding == .json: return .document(try await resources.document(page, request.resource))
     case .object:
@@ -184,6 +187,11 @@ extension APIServer {
     let resource = request.resource
     var collected = warnings
     let context = try WriteContext(call, subresource: subresource)
+    // Who is refused is warned all the same.
+    defer {
+      collected.texts += context.notes.take()
+      warnings = collected
+    }
     let object = try await resources.update(request, context) { current in
       var result: JSON
       do {
@@ -210,8 +218,6 @@ extension APIServer {
       // Without a version in the patch, a concurrent change is no conflict: the patch is applied again.
       return result
     }
-    collected.texts += context.notes.take()
-    warnings = collected
     return .object(object)
   }
 
@@ -272,12 +278,21 @@ extension APIServer {
 
   // MARK: delete
 
-  private func deleted(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings) async throws -> APIResult {
+  private func deleteOptions(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings) throws -> DeleteOptions {
     let options = try DeleteOptions(call, body: try call.decodedBody(registry).object)
+    if options.hasNoPolicy, request.resource.group == "batch", request.resource.kind == "Job" { warnings.texts.append(Cascading.jobWarning) }
+    return options
+  }
+
+  private func deleted(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings) async throws -> APIResult {
+    let options = try deleteOptions(call, request, &warnings)
+    // Who is refused is warned all the same.
+    defer { warnings.texts += options.notes.take() }
     let (object, isGone) = try await resources.delete(request, options, user: call.user)
-    warnings.texts += options.notes.take()
     // Pods are answered with themselves, as are objects that are still going.
-    guard isGone, request.resource.kind != "Pod" else { return .object(object, status: 200) }
+    guard isGone, request.resource.kind != "Pod" else {
+      return .object(object, status: !isGone && options.isAnsweredAccepted ? 202 : 200)
+    }
     return .object([
       "kind": "Status", "apiVersion": "v1", "metadata": .object(JSONObject()), "status": "Success",
       "details": [

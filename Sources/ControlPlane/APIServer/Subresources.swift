@@ -15,7 +15,7 @@ extension APIServer {
     if ["exec", "attach", "portforward", "proxy"].contains(subresource) { try await admitConnection(call, request, subresource) }
     switch (request.resource.plural, subresource) {
     case ("pods", "binding"): return try await bind(call, request)
-    case ("pods", "eviction"): return try await evict(call, request)
+    case ("pods", "eviction"): return try await evict(call, request, &warnings)
     case ("pods", "log"), ("pods", "exec"), ("pods", "attach"), ("pods", "portforward"):
       return try await NodeProxy(server: self).perform(call, request, subresource)
     case (_, "proxy"): return try await ProxyCalls(server: self).perform(call, request)
@@ -93,34 +93,6 @@ extension APIServer {
       bound["status"]["conditions"] = .array(conditions)
       return bound
     }
-  }
-
-  /// An eviction is a delete that PodDisruptionBudgets may refuse.
-  private func evict(_ call: APICall, _ request: ResourceRequest) async throws -> APIResult {
-    let body = try call.decodedBody(registry).object
-    let options = try DeleteOptions(call, body: body["deleteOptions"])
-    let pod = Pod(try await resources.stored(request).object)
-    try access.checkDelete(pod.json, request, call.user, isEviction: true)
-    if !pod.isTerminal, pod.phase != "Pending", try await disruptionBudgetRefuses(pod, request) {
-      throw APIFailure(
-        429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.",
-        details: ["causes": [["reason": "DisruptionBudget", "message": "The disruption budget does not allow it now."]]])
-    }
-    _ = try await resources.delete(request, options, user: call.user)
-    return .object(
-      ["kind": "Status", "apiVersion": "v1", "metadata": .object(JSONObject()), "status": "Success", "code": 201], status: 201)
-  }
-
-  private func disruptionBudgetRefuses(_ pod: Pod, _ request: ResourceRequest) async throws -> Bool {
-    guard let budgets = registry.resource(group: "policy", version: "v1", plural: "poddisruptionbudgets") else { return false }
-    let page = try await resources.store.list(
-      prefix: ResourceRequest.prefix(budgets, namespace: request.namespace), after: nil, limit: nil, at: nil)
-    for stored in page.items {
-      let budget = try resources.decoded.object(stored)
-      guard let selector = LabelSelector(json: budget["spec"]["selector"]), selector.matches(pod.metadata.labels) else { continue }
-      if (budget["status"]["disruptionsAllowed"].int ?? 0) <= 0 { return true }
-    }
-    return false
   }
 
   // MARK: scale

@@ -78,6 +78,12 @@ extension Resources {
       guard case .compacted = error.code else { throw error }
       throw APIFailure.expired("too old resource version: \(revision)")
     }
+    var place: UInt64?
+    if watch.resource.custom != nil {
+      place = catalog.watching(watch.resource) { changes.cancel() }
+      if place == nil { changes.cancel() }
+    }
+    defer { if let place { catalog.left(place) } }
     let timer = Task {
       // Bookmarks keep a quiet client's version young; the last one comes at the end of the watch.
       let end = ContinuousClock.now + .seconds(watch.seconds)

@@ -169,6 +169,9 @@ extension Resources {
       object["spec"] = ["finalizers": ["kubernetes"]]
       object["metadata"]["labels"]["kubernetes.io/metadata.name"] = object["metadata"]["name"]
     case "PersistentVolume", "PersistentVolumeClaim": object["status"] = ["phase": "Pending"]
+    case "DaemonSet":
+      object["status"] = .object(JSONObject())
+      TemplateGeneration.prepareForCreate(&object)
     default:
       if resource.subresources.contains(where: { $0.name == "status" }) {
         object["status"] = resource.type.field("status") == nil ? .null : .object(JSONObject())
@@ -224,6 +227,7 @@ extension Resources {
     var new = isStoredForm ? changed : EventConversion.toCore(changed)
     try keepServerFields(&new, old: old, request, context)
     if resource.kind == "Service", context.subresource == nil { ServiceType.dropStaleFields(&new, old: old) }
+    if resource.kind == "DaemonSet" { TemplateGeneration.keep(&new, old: old) }
     applyDefaults(&new, resource: resource)
     if context.tracksOwnership {
       updateManagedFields(
@@ -261,6 +265,7 @@ extension Resources {
     // A binding names the node, which is no change of what the pod is to be.
     if resource.custom == nil, hasGeneration(resource), !["status", "binding"].contains(context.subresource), new["spec"] != old["spec"] {
       new["metadata"]["generation"] = JSON((old["metadata"]["generation"].int ?? 0) + 1)
+      if resource.kind == "DaemonSet" { TemplateGeneration.count(&new, old: old) }
     }
     if Self.isUnchanged(new, old) { return presentedOld }
     if context.isDryRun {

@@ -116,8 +116,22 @@ final class AutoscalerController: Sendable {
       found = true
     }
     guard found else { return nil }
-    let window = (item["window"].string ?? "").prefix { $0.isNumber || $0 == "." }
     return PodUsage(
-      pod: item.objectName.name, milli: milli, at: item["timestamp"].timestamp ?? now, windowSeconds: Double(window) ?? 60)
+      pod: item.objectName.name, milli: milli, at: item["timestamp"].timestamp ?? now,
+      windowSeconds: seconds(item["window"].string ?? "") ?? 60)
+  }
+
+  /// A duration as Go writes it: `15.012s`, `1m2.5s`.
+  static func seconds(_ text: String) -> Double? {
+    let units = ["h": 3600.0, "m": 60, "s": 1, "ms": 0.001]
+    var (sum, rest) = (0.0, text[...])
+    while !rest.isEmpty {
+      let number = rest.prefix { $0.isNumber || $0 == "." }
+      let unit = rest.dropFirst(number.count).prefix { $0.isLetter }
+      guard let value = Double(number), let factor = units[String(unit)] else { return nil }
+      sum += value * factor
+      rest = rest.dropFirst(number.count + unit.count)
+    }
+    return text.isEmpty ? nil : sum
   }
 }

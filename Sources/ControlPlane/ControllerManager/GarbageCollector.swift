@@ -90,6 +90,24 @@ final class GarbageCollector: Sendable {
     }
   }
 
+  /// Asked of the server: a dependent that a watch has not told of yet would lose its owner and be collected.
+  private func listedDependents(of owner: JSON) async throws -> [(item: Item, object: JSON)] {
+    let namespace = owner.objectName.namespace
+    var found: [(item: Item, object: JSON)] = []
+    // What is in a namespace owns nothing outside of it.
+    for kind in kinds.all where namespace.isEmpty || kind.isNamespaced {
+      do {
+        let objects = try await client.list(kind.path(kind.isNamespaced ? namespace : "")).items
+        found += objects.filter { $0.meta.ownerReferences.contains { $0["uid"].string == owner.uid } }.map {
+          (Item(kind: kind, name: $0.objectName), $0)
+        }
+      } catch let error as APIStatusError where error.isNotFound {
+        // A custom kind that goes at this moment.
+      }
+    }
+    return found
+  }
+
   /// Where a reference points; nil for kinds that are not known.
   private func place(_ reference: JSON, of dependent: JSON) -> Item? {
     guard let kind = kinds.kind(apiVersion: reference["apiVersion"].string ?? "", reference["kind"].string ?? "") else { return nil }
@@ -158,7 +176,7 @@ final class GarbageCollector: Sendable {
     case .removeFinalizer(let finalizer): try await removeFinalizer(finalizer, item, object)
     case .visitDependents: for dependent in dependents { queue.add(dependent.item) }
     case .orphanDependents:
-      for dependent in dependents {
+      for dependent in try await listedDependents(of: object) {
         do {
           try await setOwners(
             dependent.item, dependent.object, dependent.object.meta.ownerReferences.filter { $0["uid"].string != object.uid })

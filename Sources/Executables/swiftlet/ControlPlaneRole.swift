@@ -7,6 +7,7 @@ import Logging
 import NIOPosix
 import RevisionStore
 import Scheduler
+import Scheduling
 import SystemPackage
 
 /// The control plane of one process: store, API server, scheduler and the controllers that a cluster cannot do without.
@@ -16,6 +17,7 @@ struct ControlPlaneRole {
   private let http: HTTPServer
   private let store: SQLiteRevisionStore
   private let log: Logger
+  private let scheduling: SchedulerConfiguration
   let port: Int
   private let clusterServices: @Sendable (KubernetesClient) -> ClusterServices
   /// How the API server is reached, such as `https://10.0.0.1:6443`.
@@ -25,6 +27,7 @@ struct ControlPlaneRole {
     paths: PathOptions, options: ServerOptions, node: NodeOptions, nodeAddress: String, group: MultiThreadedEventLoopGroup, log: Logger
   ) async throws {
     self.log = log
+    scheduling = try options.schedulerConfiguration()
     let advertised = options.advertiseAddress ?? nodeAddress
     let serviceAddress = IPv4Range(node.serviceCIDR)?.address(at: 1) ?? ""
     identity = try Identity(
@@ -111,7 +114,7 @@ struct ControlPlaneRole {
         return nil
       }
       group.addTask {
-        await PodScheduler(client: client, log: log).run()
+        await PodScheduler(client: client, configuration: scheduling, log: log).run()
         return nil
       }
       // The database belongs to this process alone: nobody else could lead.

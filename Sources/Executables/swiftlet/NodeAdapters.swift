@@ -85,26 +85,23 @@ struct RuntimeAdapter: PodRuntime {
 
   private static func statistics(_ runtime: ContainerRuntime, _ sandbox: String) async -> JSON {
     guard let all = try? await runtime.statistics(of: sandbox) else { return .null }
-    let now = JSON.string(Timestamp.now.rfc3339)
-    var containers: JSON = .object(JSONObject())
-    // The pod's own cgroup has the whole; containers are known by name outside of the runtime.
-    let names = Dictionary(((try? runtime.state(of: sandbox))?.containers ?? []).map { ($0.id, $0.name) }) { $1 }
-    let whole = all[""]
-    let (cpu, memory, working) = (whole?.cpuMicros ?? 0, whole?.memoryBytes ?? 0, whole?.workingSetBytes ?? 0)
-    for (id, numbers) in all {
-      guard let name = names[id] else { continue }
-      containers[name] = [
-        "cpu": ["time": now, "usageCoreNanoSeconds": .int(numbers.cpuMicros * 1000)],
-        "memory": numbers.memoryBytes.map {
-          ["time": now, "usageBytes": .int($0), "workingSetBytes": .int(numbers.workingSetBytes ?? $0)]
-        } ?? .null,
-      ]
+    let now = JSON.string(Timestamp.now.rfc3339Micro)
+    func figures(_ numbers: ContainerRuntime.ContainerStatistics) -> JSON {
+      var memory: JSON = .null
+      if let bytes = numbers.memoryBytes {
+        memory = ["time": now, "usageBytes": .int(bytes), "workingSetBytes": .int(numbers.workingSetBytes ?? bytes)]
+        if let anonymous = numbers.anonymousBytes { memory["rssBytes"] = .int(anonymous) }
+      }
+      var json: JSON = ["cpu": ["time": now, "usageCoreNanoSeconds": .int(numbers.cpuMicros * 1000)], "memory": memory]
+      if let count = numbers.processes { json["process_stats"] = ["process_count": .int(count)] }
+      return json
     }
-    return [
-      "cpu": ["time": now, "usageCoreNanoSeconds": .int(cpu * 1000)],
-      "memory": ["time": now, "usageBytes": .int(memory), "workingSetBytes": .int(working)], "containers": containers,
-      "process_stats": whole?.processes.map { ["process_count": .int($0)] } ?? .null,
-    ]
+    // The pod as a whole stands under "".
+    var result = all[""].map(figures) ?? .object(JSONObject())
+    var containers: JSON = .object(JSONObject())
+    for (id, numbers) in all where !id.isEmpty { containers[id] = figures(numbers) }
+    result["containers"] = containers
+    return result
   }
 }
 

@@ -182,6 +182,9 @@ struct ServerOptions: ParsableArguments {
     help: "An audit.k8s.io/v1 Policy that says what is written; without one, the metadata of every request.")
   var auditPolicyFile: String?
 
+  @Option(name: .customLong("scheduler-config"), help: "A KubeSchedulerConfiguration with the scheduler's profiles.")
+  var schedulerConfig: String?
+
   mutating func validate() throws {
     kubeconfig = CurrentDirectory.absolute(kubeconfig)
     guard auditLogPath != nil || auditPolicyFile == nil else {

@@ -183,10 +183,12 @@ extension ContainerRuntime {
   package struct ContainerStatistics: Sendable {
     /// Microseconds of CPU time; always there.
     package var cpuMicros: Int64
-    /// Bytes; nil where there is no memory controller.
+    /// Bytes. Without a memory controller: the processes' proportional share of what they have mapped.
     package var memoryBytes: Int64?
     /// memoryBytes without the page cache that can go first.
     package var workingSetBytes: Int64?
+    /// Bytes of memory that no file stands behind.
+    package var anonymousBytes: Int64?
     package var processes: Int64?
   }
 
@@ -210,9 +212,14 @@ extension ContainerRuntime {
       (try? cgroup.value(file)).flatMap { Int64($0.split(whereSeparator: \.isWhitespace).first ?? "") }
     }
     let cpu = ((try? cgroup.counters("cpu.stat")) ?? [:])["usage_usec"] ?? 0
-    let memory = number("memory.current")
-    let inactive = ((try? cgroup.counters("memory.stat")) ?? [:])["inactive_file"] ?? 0
+    guard let memory = number("memory.current") else {
+      let used = ProcessMemory.of(cgroup)
+      return ContainerStatistics(
+        cpuMicros: cpu, memoryBytes: used.total, workingSetBytes: used.total, anonymousBytes: used.anonymous, processes: used.processes)
+    }
+    let parts = (try? cgroup.counters("memory.stat")) ?? [:]
     return ContainerStatistics(
-      cpuMicros: cpu, memoryBytes: memory, workingSetBytes: memory.map { max(0, $0 - inactive) }, processes: number("pids.current"))
+      cpuMicros: cpu, memoryBytes: memory, workingSetBytes: max(0, memory - (parts["inactive_file"] ?? 0)), anonymousBytes: parts["anon"],
+      processes: number("pids.current"))
   }
 }

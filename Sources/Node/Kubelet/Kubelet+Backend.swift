@@ -50,7 +50,6 @@ extension Kubelet: KubeletBackend {
   }
 
   package func statsSummary() async -> JSON {
-    let now = Timestamp.now.rfc3339
     var items: [JSON] = []
     for entry in pods.all {
       let (pod, observed) = await entry.worker.snapshot()
@@ -61,21 +60,24 @@ extension Kubelet: KubeletBackend {
       ]
       item["containers"] = .array(
         observed.containers.filter { $0.value.isRunning }.sorted { $0.key < $1.key }.map { name, seen in
-          var container = numbers["containers"][name]
+          var container = numbers["containers"][seen.run!.id]
+          container["process_stats"] = .null
           container["name"] = .string(name)
           container["startTime"] = .string(seen.run!.startedAt.rfc3339)
           return container
         })
-      for key in ["cpu", "memory"] { item[key] = numbers[key] }
+      for key in ["cpu", "memory", "process_stats"] { item[key] = numbers[key] }
       items.append(item)
     }
+    let now = Timestamp.now.rfc3339Micro
+    let started = Self.bootTime().rfc3339
     let memory = ProcFile.kilobytes("/proc/meminfo")
     let free = (memory["MemAvailable"] ?? 0) * 1024
     let total = (memory["MemTotal"] ?? 0) * 1024
     let disk = MachinePressure.disk(services.configuration.dataDirectory)
     return [
       "node": [
-        "nodeName": .string(services.configuration.nodeName), "startTime": .string(now),
+        "nodeName": .string(services.configuration.nodeName), "startTime": .string(started),
         "cpu": ["time": .string(now), "usageCoreNanoSeconds": .int(Self.cpuNanoseconds())],
         "memory": [
           "time": .string(now), "availableBytes": .int(free), "usageBytes": .int(total - free), "workingSetBytes": .int(total - free),
@@ -87,6 +89,12 @@ extension Kubelet: KubeletBackend {
       ],
       "pods": .array(items),
     ]
+  }
+
+  /// Since when the processors' times are counted.
+  private static func bootTime() -> Timestamp {
+    let line = ProcFile.text("/proc/stat", bytesMax: 1 << 20).split(separator: "\n").first { $0.hasPrefix("btime ") }
+    return Timestamp(secondsSinceEpoch: line.flatMap { Int64($0.dropFirst(6)) } ?? 0)
   }
 
   /// User and system time of all processors, from the first line of /proc/stat (in ticks).

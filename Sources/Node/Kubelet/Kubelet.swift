@@ -33,7 +33,7 @@ package final class Kubelet: Sendable {
     package var exec:
       @Sendable (_ command: [String], _ options: StreamOptions, _ container: String, _ sandbox: String) async throws -> ProcessIO
     package var attach: @Sendable (_ options: StreamOptions, _ container: String, _ sandbox: String) async throws -> ProcessIO
-    /// `{"cpu", "memory", "containers": {name: {"cpu", "memory"}}}` in the form of /stats/summary.
+    /// `{"cpu", "memory", "containers": {id: {"cpu", "memory"}}}` in the form of /stats/summary.
     package var statistics: @Sendable (_ sandbox: String) async -> JSON
     package init(
       events: AsyncStream<RuntimeEvent>,

@@ -226,7 +226,7 @@ final class HTTPRequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
   private func writeHead(_ status: HTTPResponseStatus, _ headers: HTTPHeaders, _ request: HTTPRequestHead, _ context: ChannelHandlerContext)
   {
-    var headers = headers
+    var headers = headers.withoutBreaks
     if !isHTTP2 {
       if closesAfterAnswer {
         headers.replaceOrAdd(name: "Connection", value: "close")
@@ -313,7 +313,7 @@ final class HTTPRequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
       try channel.syncOptions?.setOption(ChannelOptions.autoRead, value: false)
       try channel.pipeline.syncOperations.addHandler(HeldBytesHandler())
     } catch { return channel.eventLoop.makeFailedFuture(error) }
-    let head = HTTPResponseHead(version: .http1_1, status: response.status, headers: response.headers)
+    let head = HTTPResponseHead(version: .http1_1, status: response.status, headers: response.headers.withoutBreaks)
     context.write(Self.wrapOutboundOut(.head(head)), promise: nil)
     context.writeAndFlush(Self.wrapOutboundOut(.end(nil)), promise: nil)
     return removeHTTPHandlers().map { channel }

@@ -61,3 +61,13 @@ package struct ResponseWriter: Sendable {
 
   package func write(_ bytes: some Sequence<UInt8> & Sendable) async throws { try await write(ByteBuffer(bytes: bytes)) }
 }
+
+extension HTTPHeaders {
+  /// Without those that would end their line: whoever builds a header from what a client sent must not give it a way to write
+  /// headers or a body (RFC 9110, 5.5).
+  var withoutBreaks: HTTPHeaders {
+    let isBroken = { (text: String) in text.utf8.contains { $0 == 0x0A || $0 == 0x0D || $0 == 0 } }
+    guard contains(where: { isBroken($0.value) || isBroken($0.name) }) else { return self }
+    return HTTPHeaders(filter { !isBroken($0.value) && !isBroken($0.name) }.map { ($0.name, $0.value) })
+  }
+}

@@ -34,14 +34,17 @@ package struct UpgradeTarget: Sendable {
   package var port: Int
   /// nil: plain text.
   package var tls: ClientTLS?
+  /// The name that the certificate must show where `host` is an address; nil: the address itself.
+  package var serverName: String?
   package var connectTimeout: TimeAmount = .seconds(10)
   /// From sending the request to the end of the answer's head.
   package var answerTimeout: TimeAmount = .seconds(30)
 
-  package init(host: String, port: Int, tls: ClientTLS?) {
+  package init(host: String, port: Int, tls: ClientTLS?, serverName: String? = nil) {
     self.host = host
     self.port = port
     self.tls = tls
+    self.serverName = serverName
   }
 }
 
@@ -108,7 +111,7 @@ package func openUpgrade(
   }
   do {
     var headers = headers
-    if !headers.contains(name: "host") { headers.add(name: "Host", value: "\(target.host):\(target.port)") }
+    if !headers.contains(name: "host") { headers.add(name: "Host", value: "\(target.serverName ?? target.host):\(target.port)") }
     let head = HTTPRequestHead(version: .http1_1, method: method, uri: uri, headers: headers)
     channel.write(HTTPClientRequestPart.head(head), promise: nil)
     channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
@@ -134,7 +137,7 @@ private func configureUpgradeClient(
   if let tls = target.tls {
     // An address is checked against the certificate's IP names by the connection's own address.
     let isAddress = (try? SocketAddress(ipAddress: target.host, port: 0)) != nil
-    try pipeline.addHandler(NIOSSLClientHandler(context: tls.context, serverHostname: isAddress ? nil : target.host))
+    try pipeline.addHandler(NIOSSLClientHandler(context: tls.context, serverHostname: target.serverName ?? (isAddress ? nil : target.host)))
   }
   let encoder = HTTPRequestEncoder()
   let decoder = ByteToMessageHandler(HTTPResponseDecoder(leftOverBytesStrategy: .forwardBytes))

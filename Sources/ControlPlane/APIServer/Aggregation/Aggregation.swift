@@ -20,12 +20,40 @@ extension APIServer {
     let backend = try await self.backend(of: target)
     let identity = try aggregationHeaders(user)
     if request.headers[canonicalForm: "connection"].contains(where: { $0.lowercased() == "upgrade" }) {
-      throw APIFailure.badRequest("upgraded connections are not passed on to aggregated API servers")
+      return try await upgraded(request, to: target, backend, identity)
     }
     let client = try backends.client(
       name: target.host, address: backend.host, trust: target.trust, identity: configuration.frontProxyIdentity)
     return try await ProxyCalls.forward(
       request, url: "https://\(target.host):\(backend.port)\(request.uri)", client: client, adding: identity)
+  }
+
+  /// A connection that becomes another protocol's: from the answer's head on, bytes go across as they are.
+  private func upgraded(
+    _ request: ServedRequest, to target: ExternalVersion, _ backend: Backend, _ identity: [(String, String)]
+  ) async throws -> ServedResponse {
+    var headers = HTTPHeaders()
+    let left: Set<String> = ["host", "authorization", "content-length", "transfer-encoding"]
+    for (name, value) in request.headers where !left.contains(name.lowercased()) && !FrontProxy.isIdentity(name) {
+      headers.add(name: name, value: value)
+    }
+    for (name, value) in identity { headers.add(name: name, value: value) }
+    let authorities: [UInt8]
+    switch target.trust {
+    case .anybody: authorities = []
+    case .authorities(let pem): authorities = pem
+    case .system:
+      throw APIFailure.unavailable("the APIService \(target.name) has no caBundle, which upgraded connections need")
+    }
+    let own = configuration.frontProxyIdentity
+    let tls = try ClientTLS(certificateChainPEM: own?.certificate ?? [], privateKeyPEM: own?.key ?? [], trustRootsPEM: authorities)
+    do {
+      return try await forwardUpgrade(
+        method: request.method, uri: request.uri, headers: headers,
+        to: UpgradeTarget(host: backend.host, port: backend.port, tls: tls, serverName: target.host), eventLoop: request.eventLoop ?? group.next())
+    } catch let error as UpgradeForwardingError {
+      throw APIFailure.unavailable("error trying to reach service: \(error.description)")
+    }
   }
 
   func backend(of target: ExternalVersion) async throws -> Backend {

@@ -9,6 +9,7 @@ struct FrontProxy: Sendable {
   static let groupHeader = "X-Remote-Group"
   static let uidHeader = "X-Remote-Uid"
   static let extraPrefix = "X-Remote-Extra-"
+  static func isIdentity(_ header: String) -> Bool { header.lowercased().hasPrefix("x-remote-") }
   /// The only name in a certificate that is believed.
   static let allowedNames = ["front-proxy-client"]
 

@@ -79,12 +79,16 @@ struct NodeProxy: Sendable {
   /// Where a node's kubelet listens.
   func kubelet(of name: String) async throws -> (host: String, port: Int) {
     let nodes = server.resources.resource("nodes")
-    let node = try await server.resources.stored(ResourceRequest(resource: nodes, namespace: nil, name: name, subresource: nil)).object
+    return try Self.address(
+      of: try await server.resources.stored(ResourceRequest(resource: nodes, namespace: nil, name: name, subresource: nil)).object)
+  }
+
+  static func address(of node: JSON) throws -> (host: String, port: Int) {
     let port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].int ?? 10250
     let addresses = node["status"]["addresses"].array ?? []
     let address = addresses.first { $0["type"].string == "InternalIP" } ?? addresses.first
     guard let host = address?["address"].string else {
-      throw APIFailure.unavailable("node \(name) has no address yet: its kubelet has not posted its status")
+      throw APIFailure.unavailable("node \(node["metadata"]["name"].string ?? "") has no address yet: its kubelet has not posted its status")
     }
     return (host, port)
   }

@@ -109,7 +109,11 @@ struct ProxyCalls: Sendable {
   ) async throws -> ServedResponse {
     var outgoing = HTTPClientRequest(url: url)
     outgoing.method = served.method
-    for (name, value) in served.headers where !leftOut.contains(name.lowercased()) { outgoing.headers.add(name: name, value: value) }
+    for (name, value) in served.headers where !leftOut.contains(name.lowercased()) {
+      // Who speaks is said by this server alone: a client's own word would be believed.
+      if !extra.isEmpty, FrontProxy.isIdentity(name) { continue }
+      outgoing.headers.add(name: name, value: value)
+    }
     for (name, value) in extra { outgoing.headers.add(name: name, value: value) }
     if served.body.readableBytes > 0 { outgoing.body = .bytes(served.body) }
     let answer: HTTPClientResponse

@@ -25,7 +25,7 @@ enum SchemaTexts {
   static let all: [StaticString] = [
     coreV1, metaV1, apiRegistrationV1, appsV1, eventsV1, authenticationV1, authorizationV1, autoscalingV2, autoscalingV1, batchV1,
     certificatesV1, networkingV1, policyV1, rbacV1, storageV1, admissionRegistrationV1, apiExtensionsV1, schedulingV1, coordinationV1,
-    nodeV1, discoveryV1, resourceV1, flowControlV1, admissionV1, apiDiscoveryV2,
+    nodeV1, discoveryV1, resourceV1, flowControlV1, metricsV1Beta1, admissionV1, apiDiscoveryV2,
   ]
 }
 

@@ -135,9 +135,10 @@ actor Evictor {
       let numbers = await statistics(pod.uid)
       usage.used = Int64(numbers["memory"]["workingSetBytes"].int ?? 0)
       usage.requested = podRequest(pod, "memory").value
-      usage.containers = (numbers["containers"].object ?? JSONObject()).map { name, container in
-        PodUsage.Container(
-          name: name, used: Int64(container["memory"]["workingSetBytes"].int ?? 0), requested: requested(name, "memory"))
+      usage.containers = candidate.observed.containers.sorted { $0.key < $1.key }.compactMap { name, seen in
+        guard let run = seen.run, run.isRunning else { return nil }
+        let used = numbers["containers"][run.id]["memory"]["workingSetBytes"].int ?? 0
+        return PodUsage.Container(name: name, used: Int64(used), requested: requested(name, "memory"))
       }
     case .pids:
       usage.used = Int64(await statistics(pod.uid)["process_stats"]["process_count"].int ?? 0)
