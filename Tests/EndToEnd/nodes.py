@@ -140,6 +140,14 @@ def images_are_volumes(node):
     expect(code != 0 and "Read-only" in errors, errors)
     mounts = status_of(node, "shows")["volumeMounts"]
     expect(any(m.get("volumeStatus", {}).get("image", {}).get("imageRef") for m in mounts), mounts)
+    node.kill()
+    node.start()
+    eventually("the image's files are there after the agent's restart", lambda: "busybox" in node.out("exec", "shows", "--", "ls", "/image/bin"))
+    expect(any(m.get("volumeStatus") for m in status_of(node, "shows")["volumeMounts"]), "the image's digest is forgotten")
+    node.kubectl("exec", "shows", "--", "kill", "-9", "1", check=False)
+    node.kubectl("exec", "shows", "--", "kill", "1", check=False)
+    eventually("it starts again", lambda: status_of(node, "shows")["restartCount"] == 1 and status_of(node, "shows")["ready"])
+    expect("busybox" in node.out("exec", "shows", "--", "ls", "/image/bin"), "the image's files in the second run")
     node.out("delete", "pod", "shows")
     expect(node.dir + "/data/pods" not in "".join(l for l in open("/proc/mounts") if "kubernetes.io~image" in l), "the mount is left")
     node.apply(pod("misses", container=dict(volumeMounts=[dict(name="i", mountPath="/image")]),

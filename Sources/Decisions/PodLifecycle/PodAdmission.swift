@@ -112,6 +112,10 @@ private func takenPort(_ pod: Pod, _ others: [Pod]) -> PodRejection? {
 
 /// What a pod asks of the node: the sum of its containers or its largest init container, and its overhead.
 package func podRequest(_ pod: Pod, _ resource: String) -> Quantity {
+  let overhead = pod.spec.json["overhead"][resource].quantity ?? Quantity(0)
+  // What the pod names as a whole stands above its containers.
+  let whole = pod.spec.json["resources"]
+  if let named = whole["requests"][resource].quantity ?? whole["limits"][resource].quantity { return named + overhead }
   func amount(_ container: Container) -> Quantity { container.request(resource) ?? container.limit(resource) ?? Quantity(0) }
   var sidecars = Quantity(0)
   var start = Quantity(0)
@@ -124,7 +128,6 @@ package func podRequest(_ pod: Pod, _ resource: String) -> Quantity {
     }
   }
   let running = pod.spec.containers.reduce(sidecars) { $0 + amount($1) }
-  let overhead = pod.spec.json["overhead"][resource].quantity ?? Quantity(0)
   return max(start, running) + overhead
 }
 
