@@ -126,7 +126,10 @@ struct SchedulerLoop {
     // What is to be done at once waits for a binding to end, or for the rest of a batch.
     guard let next, next.nanosecondsSinceEpoch > 0 else { return }
     // A pause that ended since the decisions were taken.
-    guard next > time.now() else { return inbox.poke() }
+    guard next > time.now() else {
+      if bindings < PodScheduler.bindingsMax { inbox.poke() }
+      return
+    }
     if let alarm, alarm.at <= next, alarm.at > time.now() { return }
     alarm?.task.cancel()
     let (inbox, time) = (inbox, time)
