@@ -48,7 +48,7 @@ package struct EncryptedStore: RevisionStore {
       for item in page.items where keys.isStale(item.value) {
         let value = try decrypted(item.value, item.key)
         do {
-          try await write(.put(key: item.key, value: value, .revision(item.revision)))
+          _ = try await write(.put(key: item.key, value: value, .revision(item.revision)))
           count += 1
         } catch let error as RevisionStoreError {
           // Somebody else wrote it meanwhile, with the first key.
