@@ -47,7 +47,8 @@ import Testing
       levels.set(.memory, 50 << 20, of: 1 << 30)
       let evicted = try await cluster.wait("goes", "evicted") { $0.phase == "Failed" && $0.status["reason"] == "Evicted" }
       #expect(
-        evicted.status["message"].string?.hasPrefix("The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi. ") == true)
+        evicted.status["message"].string?.hasPrefix("The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi. ")
+          == true)
       #expect(evicted.condition("DisruptionTarget")?["reason"] == "TerminationByKubelet")
       try await eventually("the node says so") {
         let node = try await cluster.client.get(.nodes, name: "node-1")

@@ -4,7 +4,9 @@ import PodLifecycle
 import Testing
 
 @Suite struct EvictionTests {
-  private static func level(_ available: Int64, of capacity: Int64) -> ResourceLevel { ResourceLevel(available: available, capacity: capacity) }
+  private static func level(_ available: Int64, of capacity: Int64) -> ResourceLevel {
+    ResourceLevel(available: available, capacity: capacity)
+  }
 
   @Test(arguments: [
     (EvictionSignal.memory, Int64(99) << 20, Int64(1) << 30, true), (.memory, 100 << 20, 1 << 30, false), (.nodefs, 9, 100, true),
@@ -48,7 +50,8 @@ import Testing
     ]
     #expect(
       evictionMessage(met, victim)
-        == "The node was low on resource: memory. Threshold quantity: 100Mi, available: 80Mi. Container app was using 150Mi, request is 50Mi, has larger consumption of memory. Container free was using 1537, request is 0, has larger consumption of memory. "
+        == "The node was low on resource: memory. Threshold quantity: 100Mi, available: 80Mi. "
+        + "Container app was using 150Mi, request is 50Mi, has larger consumption of memory. Container free was using 1537, request is 0, has larger consumption of memory. "
     )
   }
 
@@ -57,7 +60,9 @@ import Testing
     let volumes: JSON = ["volumes": [["name": "v", "emptyDir": ["sizeLimit": "2Ki"]]]]
     let pod = makePod([limited], spec: volumes)
     #expect(pod.limitsStorage)
-    #expect(!makePod(spec: ["volumes": [["name": "v", "emptyDir": [:]], ["name": "m", "emptyDir": ["medium": "Memory", "sizeLimit": "1Ki"]]]]).limitsStorage)
+    #expect(
+      !makePod(spec: ["volumes": [["name": "v", "emptyDir": [:]], ["name": "m", "emptyDir": ["medium": "Memory", "sizeLimit": "1Ki"]]]])
+        .limitsStorage)
     #expect(storageEviction(of: pod, PodStorage(emptyDirs: ["v": 0], containers: ["app": 1024])) == nil)
     #expect(
       storageEviction(of: pod, PodStorage(emptyDirs: ["v": 2049])) == "Usage of EmptyDir volume \"v\" exceeds the limit \"2Ki\". ")
@@ -75,7 +80,9 @@ import Testing
     let frugal = makePod()
     let asking = makePod([container("app", ["resources": ["requests": ["memory": "1Mi"]]])])
     let critical = makePod(spec: ["priority": 2_000_000_000])
-    let tolerant = makePod(spec: ["tolerations": [["key": "node.kubernetes.io/memory-pressure", "operator": "Exists", "effect": "NoSchedule"]]])
+    let tolerant = makePod(spec: [
+      "tolerations": [["key": "node.kubernetes.io/memory-pressure", "operator": "Exists", "effect": "NoSchedule"]]
+    ])
     #expect(pressureRejection(of: frugal, conditions: []) == nil)
     #expect(
       pressureRejection(of: frugal, conditions: ["MemoryPressure"])

@@ -62,8 +62,8 @@ package struct CgroupValues: Sendable, Equatable {
     }
   }
 
-  /// The pod's own cgroup: what the pod names as a whole (`spec.resources`), else the sum of its containers, or of the largest init container where that is more. A quota
-  /// or a memory limit only where every container has one.
+  /// The pod's own cgroup: what the pod names as a whole (`spec.resources`), else the sum of its
+  /// containers, or of the largest init container where that is more. A quota or a memory limit only where every container has one.
   package init(pod: Pod, nodeMemoryBytes: Int64) {
     let regular = pod.spec.containers + pod.spec.initContainers.filter(\.isSidecar)
     let initial = pod.spec.initContainers.filter { !$0.isSidecar }

@@ -152,8 +152,8 @@ package func evictionMessage(_ met: MetThreshold, _ pod: PodUsage) -> String {
   var message = "The node was low on resource: \(met.signal.resource). "
   message += "Threshold quantity: \(text(met.threshold)), available: \(text(met.level.available)). "
   for container in pod.containers where container.used > container.requested {
-    message +=
-      "Container \(container.name) was using \(text(container.used)), request is \(text(container.requested)), has larger consumption of \(met.signal.resource). "
+    message += "Container \(container.name) was using \(text(container.used)), request is \(text(container.requested)), "
+    message += "has larger consumption of \(met.signal.resource). "
   }
   return message
 }

@@ -15,7 +15,8 @@ package struct PodRejection: Sendable, Equatable {
 /// The node's own check of a pod that somebody has bound to it, maybe past the scheduler. `others` are the pods that are
 /// admitted and have not ended. Nil: the pod is taken.
 package func podRejection(of pod: Pod, on node: Node, others: [Pod], allowedUnsafeSysctls: [String] = []) -> PodRejection? {
-  forbiddenSysctl(pod, allowedUnsafeSysctls) ?? unenforceableAppArmor(pod) ?? wrongOS(pod) ?? unmatchedSelector(pod, node) ?? takenPort(pod, others)
+  forbiddenSysctl(pod, allowedUnsafeSysctls) ?? unenforceableAppArmor(pod) ?? wrongOS(pod) ?? unmatchedSelector(pod, node) ?? takenPort(
+    pod, others)
     ?? missingResource(pod, node, others)
 }
 
@@ -49,7 +50,9 @@ private func unenforceableAppArmor(_ pod: Pod) -> PodRejection? {
     guard let type = context["appArmorProfile"]["type"].string else { return false }
     return type != "Unconfined"
   }
-  guard wants(pod.spec.securityContext) || pod.containersWithRoles.contains(where: { wants($0.container.securityContext) }) else { return nil }
+  guard wants(pod.spec.securityContext) || pod.containersWithRoles.contains(where: { wants($0.container.securityContext) }) else {
+    return nil
+  }
   return PodRejection(
     reason: "AppArmor", message: "Cannot enforce AppArmor: AppArmor is not enabled on the host: this node's runtime does not use it")
 }

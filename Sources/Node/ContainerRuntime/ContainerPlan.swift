@@ -180,7 +180,8 @@ enum ContainerPlan {
     do throws(KernelError) {
       return switch mount.source {
       case .bind(let path, let readOnly, let propagation):
-        SharedDescriptor(try DetachedMount.bind(
+        SharedDescriptor(
+          try DetachedMount.bind(
             path: path, readOnly: readOnly, propagation: propagation, readOnlyBelow: mount.isRecursivelyReadOnly))
       case .tmpfs(let size):
         SharedDescriptor(try DetachedMount.tmpfs(size: size))

@@ -81,7 +81,8 @@ package struct ContainerSecurity: Sendable, Equatable {
     case "Unconfined": seccomp = .unconfined
     case "Localhost":
       guard let file = profile["localhostProfile"].string, !file.isEmpty else {
-        throw ContainerConfigError(reason: WaitingReason.createContainerError, "localhostProfile must be set if seccompProfile type is Localhost.")
+        throw ContainerConfigError(
+          reason: WaitingReason.createContainerError, "localhostProfile must be set if seccompProfile type is Localhost.")
       }
       seccomp = .file(file)
     default: seccomp = .runtimeDefault

@@ -35,7 +35,8 @@ actor ImageCollector {
     if freed < bytes {
       events.recordNode(
         .warning, "FreeDiskSpaceFailed",
-        "Failed to garbage collect required amount of images. Attempted to free \(bytes) bytes, but only found \(freed) bytes eligible to free.")
+        "Failed to garbage collect required amount of images. "
+          + "Attempted to free \(bytes) bytes, but only found \(freed) bytes eligible to free.")
     }
   }
 

@@ -33,8 +33,8 @@ package struct NodeMeasures: Sendable {
         if disk.f_files > 0 { levels[.nodefsInodes] = ResourceLevel(available: Int64(disk.f_favail), capacity: Int64(disk.f_files)) }
       }
       // "0.10 0.20 0.30 2/345 6789": runnable and all threads.
-      let threads = ProcFile.line("/proc/loadavg").split(separator: " ").dropFirst(3).first?.split(separator: "/").last.flatMap { Int64($0) }
-      if let threads, let most = Int64(ProcFile.line("/proc/sys/kernel/pid_max")) {
+      let threads = ProcFile.line("/proc/loadavg").split(separator: " ").dropFirst(3).first?.split(separator: "/").last
+      if let threads = threads.flatMap({ Int64($0) }), let most = Int64(ProcFile.line("/proc/sys/kernel/pid_max")) {
         levels[.pids] = ResourceLevel(available: most - threads, capacity: most)
       }
       return levels
