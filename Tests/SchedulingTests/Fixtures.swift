@@ -55,7 +55,9 @@ extension Cluster {
 
   /// The node that is chosen, or the message.
   func answer(_ pod: JSON, _ profile: Profile = Profile()) -> String {
-    switch decide(record(pod), profile) {
+    let record = record(pod)
+    record.shape.tables = record.shape.tables.filter { $0.value.plan.profile == profile }
+    return switch decide(record, SchedulingPlan(profile)) {
     case .place(let node, _): node
     case .refuse(let refusal): refusal.message
     }
@@ -63,14 +65,17 @@ extension Cluster {
 
   /// All nodes that would do.
   func feasible(_ pod: JSON, _ profile: Profile = Profile()) -> Set<String> {
+    let plan = SchedulingPlan(profile)
     let record = record(pod)
+    // A table belongs to its profile.
+    record.shape.tables = record.shape.tables.filter { $0.value.plan.profile == profile }
     var needs: VolumeNeeds?
     if !record.claims.isEmpty {
-      guard case .needs(let found) = volumeNeeds(record, profile) else { return [] }
+      guard case .needs(let found) = volumeNeeds(record, plan) else { return [] }
       needs = found
     }
-    let table = record.pinnedNode == nil ? table(record.shape, profile, 0) : nil
-    let check = PodCheck(self, record, profile, table: table, volumes: needs)
+    let table = record.pinnedNode == nil ? table(record.shape, plan, 0) : nil
+    let check = PodCheck(self, record, plan, table: table, volumes: needs)
     return Set(
       nodes.indices.filter { slot in
         nodes[slot].facts != nil && (record.pinnedNode == nil || record.pinnedNode == nodes[slot].facts?.name)

@@ -6,7 +6,7 @@ import Testing
 
 /// What making room for a pod would take.
 private func preemption(_ cluster: Cluster, _ pod: JSON) -> Preemption? {
-  guard case .refuse(let refusal) = cluster.decide(cluster.record(pod), Profile()) else { return nil }
+  guard case .refuse(let refusal) = cluster.decide(cluster.record(pod), SchedulingPlan(Profile())) else { return nil }
   return refusal.preemption
 }
 

@@ -146,7 +146,7 @@ private struct Generator {
       var pod = generator.pod()
       let expected = model.feasible(pod)
       #expect(cluster.feasible(pod) == expected, "seed \(seed), step \(step): \(pod.text())")
-      switch cluster.decide(cluster.record(pod), Profile()) {
+      switch cluster.decide(cluster.record(pod), SchedulingPlan(Profile())) {
       case .place(let node, _):
         let scores = model.scores(pod)
         #expect(scores[node] == scores.values.max(), "seed \(seed), step \(step): \(node) of \(scores) for \(pod.text())")

@@ -64,9 +64,9 @@ import Testing
     let shape = cluster.record(pod(spec: ["containers": [["resources": ["requests": ["cpu": "500m", "memory": "300Mi"]]]]])).shape
     let entry = cluster.nodes[0]
     // (50 + 70) / 2, and 1 - |0.5 - 0.3| / 2 of 100.
-    #expect(Cluster.fitScore(shape, entry, entry.facts!, Profile()) == 60)
-    #expect(Cluster.balanceScore(shape, entry, entry.facts!, Profile()) == 90)
-    #expect(Cluster.balanceScore(cluster.record(pod()).shape, entry, entry.facts!, Profile()) == 0)
+    #expect(Cluster.fitScore(shape, entry, entry.facts!, SchedulingPlan(Profile())) == 60)
+    #expect(Cluster.balanceScore(shape, entry, entry.facts!, SchedulingPlan(Profile())) == 90)
+    #expect(Cluster.balanceScore(cluster.record(pod()).shape, entry, entry.facts!, SchedulingPlan(Profile())) == 0)
   }
 }
 

@@ -15,18 +15,18 @@ package struct Refusal {
 
 extension Cluster {
   /// Chooses a node for a pod. `profileIndex` tells profiles' tables apart.
-  package func decide(_ pod: PodRecord, _ profile: Profile, profileIndex: Int = 0) -> Decision {
+  package func decide(_ pod: PodRecord, _ plan: SchedulingPlan, profileIndex: Int = 0) -> Decision {
     guard nodeCount > 0 else { return .refuse(Refusal(message: "no nodes available to schedule pods", filters: [])) }
     var volumes: VolumeNeeds?
     if !pod.claims.isEmpty {
-      switch volumeNeeds(pod, profile) {
+      switch volumeNeeds(pod, plan) {
       case .needs(let needs): volumes = needs
-      case .refused(let reason): return refuseAll(pod, reason, profile)
+      case .refused(let reason): return refuseAll(pod, reason, plan)
       }
     }
     let shape = pod.shape
-    let table = pod.pinnedNode == nil ? table(shape, profile, profileIndex) : nil
-    let check = PodCheck(self, pod, profile, table: table, volumes: volumes)
+    let table = pod.pinnedNode == nil ? table(shape, plan, profileIndex) : nil
+    let check = PodCheck(self, pod, plan, table: table, volumes: volumes)
     if !pod.nominatedNode.isEmpty || nominations[pod.uid] != nil {
       let wanted = nominations[pod.uid]?.slot ?? slot(pod.nominatedNode)
       if let wanted, nodes[wanted].facts != nil, pod.pinnedNode.map({ $0 == nodes[wanted].facts?.name }) ?? true,
@@ -59,18 +59,19 @@ extension Cluster {
     feasible.reserveCapacity(nodes.count)
     let roomOnly = check.looksAtRoomOnly
     let anyNominated = !nominations.isEmpty
-    table.verdicts.withUnsafeBufferPointer { verdicts in
-      for slot in verdicts.indices where verdicts[slot].fits {
+    table.rows.withUnsafeBufferPointer { rows in
+      for slot in rows.indices where rows[slot].verdict.fits {
         if !roomOnly, !check.laterVerdict(slot).fits { continue }
         feasible.append(Int32(slot))
       }
     }
     guard anyNominated else { return feasible }
-    return feasible.filter { slot in nodes[Int(slot)].nominated.isEmpty || check.verdictWithNominated(Int(slot)).fits }
+    return feasible.filter { slot in check.verdictWithNominated(Int(slot)).fits }
   }
 
   /// Tells why, and looks for pods to preempt.
   private func refuse(_ pod: PodRecord, _ check: PodCheck) -> Decision {
+    let nodes = nodes
     var histogram = Histogram()
     var candidates: [Int] = []
     var finalCount = 0
@@ -91,7 +92,7 @@ extension Cluster {
     }
     let message = histogram.message(nodeCount, pod.shape)
     var refusal = Refusal(message: message, filters: histogram.filters())
-    guard check.profile.preempts else { return .refuse(refusal) }
+    guard check.plan.profile.preempts else { return .refuse(refusal) }
     switch preempt(check, candidates, finalCount: finalCount) {
     case .found(let preemption): refusal.preemption = preemption
     case .none(let told):
@@ -102,9 +103,9 @@ extension Cluster {
   }
 
   /// A filter refused the pod before any node was looked at.
-  private func refuseAll(_ pod: PodRecord, _ reason: String, _ profile: Profile) -> Decision {
+  private func refuseAll(_ pod: PodRecord, _ reason: String, _ plan: SchedulingPlan) -> Decision {
     var message = "0/\(nodeCount) nodes are available: \(reason)."
-    if profile.preempts {
+    if plan.profile.preempts {
       message +=
         pod.preemptsNever
         ? " preemption: not eligible due to preemptionPolicy=Never."

@@ -54,8 +54,19 @@ final class NodeEntry {
   /// The most important first.
   var pods: [PodRecord] = []
   var ports: [HostPort: Int] = [:]
-  /// Pods that wait for victims to leave this node.
-  var nominated: [PodRecord] = []
+  /// Pods that wait for victims to leave this node, and what follows from that.
+  var nominated: [PodRecord] = [] {
+    didSet {
+      nominatedRequested = Amounts()
+      for pod in nominated { nominatedRequested.add(pod.requests) }
+      nominatedLowest = nominated.map(\.priority).min() ?? Int.min
+      nominatedKeepOthersAway = nominated.contains { !$0.shape.needs.antiAffinity.isEmpty }
+    }
+  }
+  private(set) var nominatedRequested = Amounts()
+  private(set) var nominatedLowest = Int.min
+  /// Some of them have required anti-affinity.
+  private(set) var nominatedKeepOthersAway = false
 
   func add(_ pod: PodRecord) {
     requested.add(pod.requests)

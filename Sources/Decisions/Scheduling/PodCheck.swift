@@ -3,7 +3,7 @@ final class PodCheck {
   let cluster: Cluster
   let pod: PodRecord
   let shape: PodShape
-  let profile: Profile
+  let plan: SchedulingPlan
   /// Nil for pods that name their node.
   let table: ShapeTable?
   let volumes: VolumeNeeds?
@@ -20,14 +20,20 @@ final class PodCheck {
   private var isFirstOfItsKind = false
   private var anti: [DomainSums] = []
   private var existing: [DomainSums] = []
+  private let hasNominations: Bool
+  /// The node that this pod waits for itself.
+  private let ownSlot: Int
+  private var resourcesOnly = false
 
-  init(_ cluster: Cluster, _ pod: PodRecord, _ profile: Profile, table: ShapeTable?, volumes: VolumeNeeds?) {
+  init(_ cluster: Cluster, _ pod: PodRecord, _ plan: SchedulingPlan, table: ShapeTable?, volumes: VolumeNeeds?) {
     self.cluster = cluster
     self.pod = pod
     shape = pod.shape
-    self.profile = profile
+    self.plan = plan
     self.table = table
     self.volumes = volumes
+    hasNominations = !cluster.nominations.isEmpty
+    ownSlot = cluster.nominations[pod.uid]?.slot ?? -1
     cluster.prepareCounters(shape)
     prepare()
   }
@@ -37,10 +43,11 @@ final class PodCheck {
     let needs = shape.needs
     if let table {
       hard = table.hard.map(spread)
-    } else if profile.filters.contains(.podTopologySpread), needs.spread.contains(where: \.isHard) {
+    } else if plan.asks(.podTopologySpread), needs.spread.contains(where: \.isHard) {
       hard = pinnedSpread()
     }
-    guard profile.filters.contains(.interPodAffinity) else { return }
+    defer { resourcesOnly = looksAtResourcesOnly(besides: []) }
+    guard plan.asks(.interPodAffinity) else { return }
     cluster.updateOwners(shape)
     existing = shape.meantBy.compactMap { $0.key.role == .requiredAnti && $0.sums.total > 0 ? $0.sums : nil }
     anti = zip(needs.antiAffinity, shape.antiCounters).map { $1.sums(cluster.topology($0.topologyKey)) }
@@ -64,8 +71,8 @@ final class PodCheck {
       guard let node = cluster.nodes[slot].facts else { continue }
       let hasAll = tables.allSatisfy { $0.topology.domainOf[slot] >= 0 }
       for table in tables {
-        let isMeant = node.name == pod.pinnedNode && Cluster.matchesNodeAffinity(shape.needs, node)
-        let honoured = !table.constraint.honorsTaints || Cluster.toleratesHardTaints(shape.needs, node)
+        let isMeant = node.name == pod.pinnedNode && Cluster.matchesNodeAffinity(shape, node)
+        let honoured = !table.constraint.honorsTaints || Cluster.toleratesHardTaints(shape, node)
         table.update(slot, counts: hasAll && honoured && (!table.constraint.honorsAffinity || isMeant))
       }
     }
@@ -75,13 +82,18 @@ final class PodCheck {
   /// The filters between pods play no part.
   var looksAtRoomOnly: Bool { hard.isEmpty && affinity.isEmpty && anti.isEmpty && existing.isEmpty && volumes == nil && shape.affinityCounter == nil }
 
+  /// The same with other pods on the node: only sums of resources can differ.
+  func looksAtResourcesOnly(besides others: [PodRecord]) -> Bool {
+    looksAtRoomOnly && shape.needs.ports.isEmpty && others.allSatisfy { $0.shape.needs.antiAffinity.isEmpty }
+  }
+
   /// What the filters that look at the node alone say.
   func firstVerdict(_ slot: Int) -> Verdict {
-    if let table { return table.verdicts[slot] }
+    if let table { return table.rows[slot].verdict }
     let entry = cluster.nodes[slot]
     guard let node = entry.facts else { return Verdict(.absent, isFinal: true) }
-    let fixed = Cluster.fixedVerdict(shape.needs, node, profile)
-    return fixed.fits ? Cluster.roomVerdict(shape, entry, node, profile) : fixed
+    let fixed = Cluster.fixedVerdict(shape, node, plan)
+    return fixed.fits ? Cluster.roomVerdict(shape, entry, node, plan) : fixed
   }
 
   /// What all filters say, of a node for which the first ones have nothing against it.
@@ -124,9 +136,27 @@ final class PodCheck {
   /// A node must take the pod with the pods that wait for it, and without them.
   func verdictWithNominated(_ slot: Int) -> Verdict {
     let plain = verdict(slot)
-    guard plain.fits, !cluster.nominations.isEmpty else { return plain }
+    return plain.fits && hasNominations ? nominatedVerdict(slot) : plain
+  }
+
+  private func nominatedVerdict(_ slot: Int) -> Verdict {
+    let entry = cluster.nodes[slot]
+    if entry.nominated.isEmpty { return .fits }
+    // The common case, without a list: all of them come first, and only sums of resources can differ.
+    if resourcesOnly, !entry.nominatedKeepOthersAway, pod.priority <= entry.nominatedLowest, slot != ownSlot, let node = entry.facts {
+      guard plan.asks(.nodeResourcesFit) else { return .fits }
+      var taken = entry.requested
+      taken.add(entry.nominatedRequested)
+      return Cluster.resourceVerdict(shape, taken, entry.pods.count + entry.nominated.count, node)
+    }
     let others = nominated(slot)
-    if others.isEmpty { return plain }
+    if others.isEmpty { return .fits }
+    if looksAtResourcesOnly(besides: others), let node = cluster.nodes[slot].facts {
+      guard plan.asks(.nodeResourcesFit) else { return .fits }
+      var taken = cluster.nodes[slot].requested
+      for other in others { taken.add(other.requests) }
+      return Cluster.resourceVerdict(shape, taken, cluster.nodes[slot].pods.count + others.count, node)
+    }
     return assuming(others, on: slot) { verdict(slot) }
   }
 

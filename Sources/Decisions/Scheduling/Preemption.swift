@@ -88,8 +88,7 @@ extension Cluster {
     let lower = nodes[slot].pods.drop { $0.priority >= check.pod.priority }
     let violating = violatingPods(lower)
     let others = check.nominated(slot)
-    let fast = check.looksAtRoomOnly && check.shape.needs.ports.isEmpty && check.shape.meantBy.allSatisfy { $0.key.role != .requiredAnti }
-      && others.allSatisfy { $0.shape.needs.antiAffinity.isEmpty }
+    let fast = check.looksAtResourcesOnly(besides: others)
     return fast ? fastRun(check, slot, lower, violating, others) : fullRun(check, slot, Array(lower), violating, others)
   }
 
@@ -103,7 +102,7 @@ extension Cluster {
     var count = entry.pods.count - lower.count + others.count
     for pod in lower { taken.subtract(pod.requests) }
     for pod in others { taken.add(pod.requests) }
-    let fixed = Cluster.fixedVerdict(check.shape.needs, node, check.profile)
+    let fixed = Cluster.fixedVerdict(check.shape, node, check.plan)
     if !fixed.fits { return .failure(NotHelpful(verdict: fixed)) }
     let verdict = Cluster.resourceVerdict(check.shape, taken, count, node)
     if !verdict.fits { return .failure(NotHelpful(verdict: verdict)) }

@@ -36,12 +36,59 @@ package struct Profile: Sendable, Equatable {
       && a.hardAffinityWeight == b.hardAffinityWeight && a.defaultConstraints == b.defaultConstraints
   }
 
-  func weight(_ plugin: Plugin) -> Int { weights[plugin] ?? 0 }
-
   /// Upstream's defaults for pods of a service or a workload: spread over hosts, and a little more loosely over zones.
   static let systemConstraints: [SpreadConstraint] = [
     SpreadConstraint(["maxSkew": 3, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"], namespace: "", labels: [:]),
     SpreadConstraint(
       ["maxSkew": 5, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "ScheduleAnyway"], namespace: "", labels: [:]),
   ]
+}
+
+/// A profile in the form in which decisions read it: no look-up by hashing, no copy.
+package final class SchedulingPlan: Sendable {
+  let profile: Profile
+  private let asked: UInt32
+  let taintWeight, affinityWeight, spreadWeight, podWeight, fitWeight, balanceWeight, imageWeight: Int
+  /// The fit score is of cpu and memory, evenly, and prefers nodes with much room; the balance is of the same.
+  let scoresAreStandard: Bool
+
+  package init(_ profile: Profile) {
+    self.profile = profile
+    asked = Plugin.allCases.reduce(0) { $0 | (profile.filters.contains($1) ? $1.bit : 0) }
+    func weight(_ plugin: Plugin) -> Int { profile.weights[plugin] ?? 0 }
+    (taintWeight, affinityWeight) = (weight(.taintToleration), weight(.nodeAffinity))
+    (spreadWeight, podWeight) = (weight(.podTopologySpread), weight(.interPodAffinity))
+    (fitWeight, balanceWeight, imageWeight) = (weight(.nodeResourcesFit), weight(.balancedAllocation), weight(.imageLocality))
+    let standard = Profile()
+    scoresAreStandard =
+      profile.strategy == .leastAllocated && profile.balancedResources == standard.balancedResources
+      && profile.fitResources.elementsEqual(standard.fitResources, by: ==)
+  }
+
+  func asks(_ plugin: Plugin) -> Bool { asked & plugin.bit != 0 }
+}
+
+extension Plugin {
+  fileprivate var bit: UInt32 {
+    switch self {
+    case .schedulingGates: 1
+    case .prioritySort: 1 << 1
+    case .nodeUnschedulable: 1 << 2
+    case .nodeName: 1 << 3
+    case .taintToleration: 1 << 4
+    case .nodeAffinity: 1 << 5
+    case .nodePorts: 1 << 6
+    case .nodeResourcesFit: 1 << 7
+    case .volumeRestrictions: 1 << 8
+    case .nodeVolumeLimits: 1 << 9
+    case .volumeBinding: 1 << 10
+    case .volumeZone: 1 << 11
+    case .podTopologySpread: 1 << 12
+    case .interPodAffinity: 1 << 13
+    case .defaultPreemption: 1 << 14
+    case .balancedAllocation: 1 << 15
+    case .imageLocality: 1 << 16
+    case .defaultBinder: 1 << 17
+    }
+  }
 }

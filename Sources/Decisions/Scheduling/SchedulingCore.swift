@@ -41,7 +41,7 @@ package final class SchedulingCore {
   }
 
   package let cluster = Cluster()
-  let profiles: [Profile]
+  let plans: [SchedulingPlan]
   private var profileIndex: [String: Int] = [:]
   var queue = SchedulingQueue()
   /// Pods whose binding is under way, and how they stood in the queue.
@@ -51,7 +51,7 @@ package final class SchedulingCore {
   private var turn = 0
 
   package init(profiles: [Profile] = [Profile()]) {
-    self.profiles = profiles
+    plans = profiles.map(SchedulingPlan.init)
     for (index, profile) in profiles.enumerated() { profileIndex[profile.schedulerName] = index }
   }
 
@@ -109,7 +109,7 @@ package final class SchedulingCore {
       known.map { $0.shape !== pod.shape || $0.pinnedNode != pod.pinnedNode || $0.claims != pod.claims || $0.isGated != pod.isGated } ?? true
     queue.update(pod, isNews: isNews, now: now)
     if known == nil, !pod.nominatedNode.isEmpty, let slot = cluster.slot(pod.nominatedNode) { cluster.nominate(pod, slot) }
-    if pod.isGated, known == nil || isNews { tellGated(pod, profiles[index]) }
+    if pod.isGated, known == nil || isNews { tellGated(pod, plans[index].profile) }
   }
 
   private func tellGated(_ pod: PodRecord, _ profile: Profile) {
@@ -126,7 +126,7 @@ package final class SchedulingCore {
     let uid = pod.uid
     binding[uid] = nil
     _ = queue.remove(uid)
-    cluster.dropNomination(uid: uid)
+    endNomination(uid, now)
     let known = cluster.placed[uid]
     if let old = known?.pod, known?.slot == cluster.slot(pod.nodeName), old.shape === pod.shape, old.isLeaving == pod.isLeaving,
       old.requests == pod.requests, old.started == pod.started, old.claims == pod.claims, known?.slot != nil
@@ -149,10 +149,8 @@ package final class SchedulingCore {
 
   private func gone(_ uid: String, _ now: Timestamp) {
     binding[uid] = nil
-    if let item = queue.remove(uid), let slot = cluster.nominations[item.pod.uid]?.slot, let name = cluster.nodes[slot].facts?.name {
-      cluster.dropNomination(uid: uid)
-      wake(node: name, topologyChanged: false, now)
-    }
+    _ = queue.remove(uid)
+    endNomination(uid, now)
     guard let slot = cluster.placed[uid]?.slot, let pod = cluster.remove(uid: uid) else {
       cluster.remove(uid: uid)
       return
@@ -170,10 +168,10 @@ package final class SchedulingCore {
     guard let item = queue.pop(now: now) else { return nil }
     let pod = item.pod
     let index = profileIndex[pod.schedulerName] ?? 0
-    switch cluster.decide(pod, profiles[index], profileIndex: index) {
+    switch cluster.decide(pod, plans[index], profileIndex: index) {
     case .place(let node, let volumes):
-      cluster.dropNomination(uid: pod.uid)
       cluster.place(pod, on: node)
+      endNomination(pod.uid, now)
       binding[pod.uid] = item
       for case .reserve(let volume, let claim, _) in volumes { cluster.reservedVolumes[volume] = claim }
       return .bind(pod.reference, node: node, volumes: volumes, schedulerName: pod.schedulerName)
@@ -183,13 +181,14 @@ package final class SchedulingCore {
 
   private func refuse(_ item: SchedulingQueue.Item, _ refusal: Refusal, _ now: Timestamp) -> PodRefusal {
     let pod = item.pod
-    queue.park(item, filters: refusal.filters, message: refusal.message, now: now)
-    let condition = PodRecord.Condition(isTrue: false, reason: "Unschedulable", message: refusal.message)
+        let condition = PodRecord.Condition(isTrue: false, reason: "Unschedulable", message: refusal.message)
     let isNews = pod.condition != condition && item.message != refusal.message
     var nominated: String?
     let wasNominated = cluster.nominations[pod.uid] != nil || !pod.nominatedNode.isEmpty
+    let waits = refusal.preemption != nil || refusal.waitsForVictims
+    queue.park(item, filters: refusal.filters, message: refusal.message, waitsForVictims: waits, now: now)
     let loses = wasNominated && refusal.preemption == nil && !refusal.waitsForVictims
-    if loses { cluster.dropNomination(uid: pod.uid) }
+    if loses { endNomination(pod.uid, now) }
     if let preemption = refusal.preemption, let slot = cluster.slot(preemption.node) {
       nominated = preemption.node
       cluster.nominate(pod, slot)
@@ -206,8 +205,15 @@ package final class SchedulingCore {
 
   /// Victims could not be deleted: the pod is tried again.
   package func preemptionFailed(_ uid: String, now: Timestamp) {
-    cluster.dropNomination(uid: uid)
+    endNomination(uid, now)
     queue.wake(uid, now: now)
+  }
+
+  /// The pod waits for its nominated node no more: others may have it.
+  private func endNomination(_ uid: String, _ now: Timestamp) {
+    guard let slot = cluster.nominations[uid]?.slot else { return }
+    cluster.dropNomination(uid: uid)
+    if let name = cluster.nodes[slot].facts?.name { wake(node: name, topologyChanged: false, now) }
   }
 
   /// The server did not take a binding: the pod is tried again.
@@ -233,32 +239,50 @@ package final class SchedulingCore {
 
   // MARK: what could help
 
-  /// Wakes the pods that a node could take now, perhaps by preemption.
+  /// Wakes the pods that a node could take now, perhaps by preemption. Pods that wait for victims on another node stay where they are,
+  /// unless this one has room that nobody waits for.
   private func wake(node name: String, topologyChanged: Bool, _ now: Timestamp) {
-    guard !queue.parked.isEmpty, let slot = cluster.slot(name) else { return }
+    guard let slot = cluster.slot(name) else { return }
     let entry = cluster.nodes[slot]
     guard let node = entry.facts else { return }
+    for pod in entry.nominated { queue.wake(pod.uid, now: now) }
     turn += 1
     let lowest = entry.pods.last?.priority ?? Int.max
     for uid in queue.parked {
       guard let item = queue.items[uid] else { continue }
-      let pod = item.pod
-      if let pinned = pod.pinnedNode, pinned != name { continue }
-      if topologyChanged, item.filters.contains(.spread) || item.filters.contains(.spreadLabel) {
-        queue.wake(uid, now: now)
-        continue
-      }
-      let shape = pod.shape
-      if shape.turn != turn {
-        let profile = profiles[profileIndex[pod.schedulerName] ?? 0]
-        shape.turn = turn
-        let fixed = Cluster.fixedVerdict(shape.needs, node, profile)
-        shape.turnAnswer = fixed.fits && Cluster.roomVerdict(shape, entry, node, profile).fits
-      }
-      if shape.turnAnswer || (lowest < pod.priority && !pod.preemptsNever) || cluster.nominations[uid]?.slot == slot {
-        queue.wake(uid, now: now)
-      }
+      if let pinned = item.pod.pinnedNode, pinned != name { continue }
+      let isAboutDomains = topologyChanged && !item.filters.isDisjoint(with: [.spread, .spreadLabel])
+      let couldPreempt = lowest < item.pod.priority && !item.pod.preemptsNever
+      if isAboutDomains || couldPreempt || hasRoom(item.pod, entry, node) { queue.wake(uid, now: now) }
     }
+    guard entry.nominated.isEmpty else { return }
+    for uid in queue.parkedForVictims {
+      guard let pod = queue.items[uid]?.pod, pod.pinnedNode == nil, hasRoom(pod, entry, node) else { continue }
+      queue.wake(uid, now: now)
+    }
+  }
+
+  /// The filters that look at the node alone have nothing against the pod. Told once a turn for pods of the same shape.
+  private func hasRoom(_ pod: PodRecord, _ entry: NodeEntry, _ node: NodeFacts) -> Bool {
+    let shape = pod.shape
+    let plan = plans[profileIndex[pod.schedulerName] ?? 0]
+    if shape.turn != turn {
+      shape.turn = turn
+      shape.turnAnswer = Cluster.fixedVerdict(shape, node, plan).fits && Cluster.roomVerdict(shape, entry, node, plan).fits
+    }
+    guard shape.turnAnswer, !entry.nominated.isEmpty else { return shape.turnAnswer }
+    if pod.priority <= entry.nominatedLowest {
+      var taken = entry.requested
+      taken.add(entry.nominatedRequested)
+      return Cluster.resourceVerdict(shape, taken, entry.pods.count + entry.nominated.count, node).fits
+    }
+    var taken = entry.requested
+    var count = entry.pods.count
+    for other in entry.nominated where other.uid != pod.uid && other.priority >= pod.priority {
+      taken.add(other.requests)
+      count += 1
+    }
+    return Cluster.resourceVerdict(shape, taken, count, node).fits
   }
 
   /// Wakes the pods whose terms mean a pod that came or went.

@@ -45,6 +45,8 @@ struct SchedulingQueue {
 
   private(set) var items: [String: Item] = [:]
   private(set) var parked: Set<String> = []
+  /// Parked pods whose victims are on their way.
+  private(set) var parkedForVictims: Set<String> = []
   /// Entries are valid while the item has their ticket.
   private var turns = Heap<Turn>()
   private var pauses = Heap<Pause>()
@@ -75,6 +77,7 @@ struct SchedulingQueue {
 
   mutating func remove(_ uid: String) -> Item? {
     parked.remove(uid)
+    parkedForVictims.remove(uid)
     return items.removeValue(forKey: uid)
   }
 
@@ -89,7 +92,7 @@ struct SchedulingQueue {
   }
 
   /// Puts a pod back that fitted nowhere, until something changes.
-  mutating func park(_ item: Item, filters: Set<Filter>, message: String, now: Timestamp) {
+  mutating func park(_ item: Item, filters: Set<Filter>, message: String, waitsForVictims: Bool = false, now: Timestamp) {
     var item = item
     item.attempts += 1
     item.lastAttempt = now
@@ -99,7 +102,7 @@ struct SchedulingQueue {
     ticket += 1
     item.ticket = ticket
     items[item.pod.uid] = item
-    parked.insert(item.pod.uid)
+    if waitsForVictims { parkedForVictims.insert(item.pod.uid) } else { parked.insert(item.pod.uid) }
     if nextFlush == nil { nextFlush = now.advanced(bySeconds: Self.flushEvery) }
   }
 
@@ -114,14 +117,14 @@ struct SchedulingQueue {
 
   /// Something changed that could help a parked pod: it is tried again, after what is left of its pause.
   mutating func wake(_ uid: String, now: Timestamp) {
-    guard parked.remove(uid) != nil else { return }
+    guard parked.remove(uid) != nil || parkedForVictims.remove(uid) != nil else { return }
     resume(uid, now: now)
   }
 
   /// When `pop` may have something without another event.
   var nextTurn: Timestamp? {
     if !turns.isEmpty { return Timestamp(nanosecondsSinceEpoch: 0) }
-    let flush = parked.isEmpty ? nil : nextFlush
+    let flush = parked.isEmpty && parkedForVictims.isEmpty ? nil : nextFlush
     guard let pause = pauses.least?.until else { return flush }
     return flush.map { min($0, pause) } ?? pause
   }
@@ -156,8 +159,8 @@ struct SchedulingQueue {
       activate(pause.uid)
     }
     guard let flush = nextFlush, flush <= now else { return }
-    nextFlush = parked.isEmpty ? nil : now.advanced(bySeconds: Self.flushEvery)
-    for uid in parked {
+    nextFlush = parked.isEmpty && parkedForVictims.isEmpty ? nil : now.advanced(bySeconds: Self.flushEvery)
+    for uid in parked.union(parkedForVictims) {
       if case .parked(let since)? = items[uid]?.place, now.seconds(since: since) >= Self.parkedMax { wake(uid, now: now) }
     }
   }

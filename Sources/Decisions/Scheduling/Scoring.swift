@@ -24,29 +24,31 @@ extension Cluster {
 
   /// The sum of all scores with their weights, in the order of the slots.
   func scores(_ feasible: [Int32], _ check: PodCheck, _ table: ShapeTable) -> [Int] {
-    let profile = check.profile
-    var scores = feasible.map { Int(table.base[Int($0)]) }
-    let taints = profile.weight(.taintToleration)
-    if taints != 0 { Self.addNormalized(&scores, feasible, table.discouraged, weight: taints, isReversed: true) }
-    let affinity = profile.weight(.nodeAffinity)
-    if affinity != 0 { Self.addNormalized(&scores, feasible, table.preferred, weight: affinity, isReversed: false) }
-    let spread = profile.weight(.podTopologySpread)
+    let plan = check.plan
+    var scores = feasible.map { Int(table.rows[Int($0)].base) }
+    let taints = plan.taintWeight
+    if taints != 0 { Self.addNormalized(&scores, feasible, table.rows, { $0.discouraged }, weight: taints, isReversed: true) }
+    let affinity = plan.affinityWeight
+    if affinity != 0 { Self.addNormalized(&scores, feasible, table.rows, { $0.preferred }, weight: affinity, isReversed: false) }
+    let spread = plan.spreadWeight
     if spread != 0, !table.soft.isEmpty { addSpread(&scores, feasible, table, weight: spread) }
-    let pods = profile.weight(.interPodAffinity)
+    let pods = plan.podWeight
     if pods != 0 { addPodAffinity(&scores, feasible, check, weight: pods) }
     return scores
   }
 
   /// Shares of the largest value, of 100; reversed where little is good.
-  private static func addNormalized(_ scores: inout [Int], _ feasible: [Int32], _ values: [Int32], weight: Int, isReversed: Bool) {
+  private static func addNormalized(
+    _ scores: inout [Int], _ feasible: [Int32], _ rows: [ShapeTable.Row], _ value: (ShapeTable.Row) -> Int32, weight: Int, isReversed: Bool
+  ) {
     var largest: Int32 = 0
-    for slot in feasible { largest = max(largest, values[Int(slot)]) }
+    for slot in feasible { largest = max(largest, value(rows[Int(slot)])) }
     if largest == 0 {
       if isReversed { for index in scores.indices { scores[index] += 100 * weight } }
       return
     }
     for index in scores.indices {
-      let share = 100 * Int(values[Int(feasible[index])]) / Int(largest)
+      let share = 100 * Int(value(rows[Int(feasible[index])])) / Int(largest)
       scores[index] += (isReversed ? 100 - share : share) * weight
     }
   }
@@ -113,7 +115,7 @@ extension Cluster {
       switch owner.key.role {
       case .requiredAnti: break
       case .requiredAffinity:
-        if check.profile.hardAffinityWeight != 0 { terms.append((owner.sums, Int(check.profile.hardAffinityWeight))) }
+        if check.plan.profile.hardAffinityWeight != 0 { terms.append((owner.sums, Int(check.plan.profile.hardAffinityWeight))) }
       case .preferred: terms.append((owner.sums, Int(owner.key.weight)))
       }
     }

@@ -6,19 +6,25 @@ final class ShapeTable {
 
   private unowned let cluster: Cluster
   private unowned let shape: PodShape
-  let profile: Profile
+  let plan: SchedulingPlan
   var lastUse = 0
   private var position = -1
 
+  /// What is known of one node.
+  struct Row {
+    var verdict = Verdict(.absent, isFinal: true)
+    /// Of what does not change with the node's pods.
+    var fixed = Verdict(.absent, isFinal: true)
+    var base: Int32 = 0
+    var discouraged: Int32 = 0
+    var preferred: Int32 = 0
+    /// Of the node's facts.
+    var version: UInt32 = 0
+    var ownAffinity = false
+    var ownTaints = false
+  }
   /// By slot.
-  private(set) var verdicts: [Verdict] = []
-  private(set) var base: [Int32] = []
-  private(set) var discouraged: [Int32] = []
-  private(set) var preferred: [Int32] = []
-  private var fixed: [Verdict] = []
-  private var versions: [UInt32] = []
-  private var ownAffinity: [Bool] = []
-  private var ownTaints: [Bool] = []
+  private(set) var rows: [Row] = []
 
   private(set) var hard: [SpreadTable] = []
   private(set) var soft: [SpreadTable] = []
@@ -28,11 +34,11 @@ final class ShapeTable {
   private var imageVersion = -1
   private var usesTaints = false
 
-  init(_ shape: PodShape, _ cluster: Cluster, _ profile: Profile) {
+  init(_ shape: PodShape, _ cluster: Cluster, _ plan: SchedulingPlan) {
     self.shape = shape
     self.cluster = cluster
-    self.profile = profile
-    if profile.filters.contains(.podTopologySpread) { hard = shape.needs.spread.filter(\.isHard).map { SpreadTable($0, cluster) } }
+    self.plan = plan
+    if plan.asks(.podTopologySpread) { hard = shape.needs.spread.filter(\.isHard).map { SpreadTable($0, cluster) } }
     usesTaints = shape.needs.spread.contains { $0.honorsTaints }
   }
 
@@ -42,23 +48,18 @@ final class ShapeTable {
     lastUse = cluster.tableClock
     var isStale = refreshSoftConstraints()
     if imagesChanged() { isStale = true }
-    let count = cluster.nodes.count
-    if verdicts.count < count {
-      let missing = count - verdicts.count
-      verdicts += Array(repeating: Verdict(.absent, isFinal: true), count: missing)
-      fixed += Array(repeating: Verdict(.absent, isFinal: true), count: missing)
-      base += Array(repeating: 0, count: missing)
-      discouraged += Array(repeating: 0, count: missing)
-      preferred += Array(repeating: 0, count: missing)
-      versions += Array(repeating: 0, count: missing)
-      ownAffinity += Array(repeating: false, count: missing)
-      ownTaints += Array(repeating: false, count: missing)
-    }
+    let nodes = cluster.nodes
+    let count = nodes.count
+    if rows.count < count { rows += Array(repeating: Row(), count: count - rows.count) }
     let end = cluster.journalEnd
     if isStale || position < cluster.journalBase || end - position > count {
-      for slot in 0..<count { update(slot) }
+      for slot in 0..<count { update(slot, nodes[slot]) }
     } else {
-      for index in position - cluster.journalBase..<end - cluster.journalBase { update(Int(cluster.journal[index])) }
+      let journal = cluster.journal
+      for index in position - cluster.journalBase..<end - cluster.journalBase {
+        let slot = Int(journal[index])
+        update(slot, nodes[slot])
+      }
     }
     position = end
   }
@@ -66,27 +67,26 @@ final class ShapeTable {
   /// The journal was rewound to here, with all as it was.
   func rewound(to position: Int) { self.position = min(self.position, position) }
 
-  private func update(_ slot: Int) {
-    let entry = cluster.nodes[slot]
+  private func update(_ slot: Int, _ entry: NodeEntry) {
     guard let node = entry.facts else {
-      verdicts[slot] = Verdict(.absent, isFinal: true)
-      fixed[slot] = verdicts[slot]
-      versions[slot] = entry.version
+      rows[slot] = Row()
+      rows[slot].version = entry.version
       for table in hard { table.update(slot, counts: false) }
       for table in soft { table.update(slot, counts: false) }
       return
     }
-    let needs = shape.needs
-    if versions[slot] != entry.version {
-      versions[slot] = entry.version
-      fixed[slot] = Cluster.fixedVerdict(needs, node, profile)
-      discouraged[slot] = Cluster.discouragement(needs, node)
-      preferred[slot] = Cluster.preference(needs, node, profile)
-      ownAffinity[slot] = Cluster.matchesNodeAffinity(needs, node)
-      ownTaints[slot] = !usesTaints || Cluster.toleratesHardTaints(needs, node)
+    var row = rows[slot]
+    if row.version != entry.version {
+      row.version = entry.version
+      row.fixed = Cluster.fixedVerdict(shape, node, plan)
+      row.discouraged = Cluster.discouragement(shape, node)
+      row.preferred = Cluster.preference(shape, node, plan)
+      row.ownAffinity = Cluster.matchesNodeAffinity(shape, node)
+      row.ownTaints = !usesTaints || Cluster.toleratesHardTaints(shape, node)
     }
-    verdicts[slot] = fixed[slot].fits ? Cluster.roomVerdict(shape, entry, node, profile) : fixed[slot]
-    if verdicts[slot].fits { base[slot] = cluster.baseScore(shape, entry, node, profile) }
+    row.verdict = row.fixed.fits ? Cluster.roomVerdict(shape, entry, node, plan) : row.fixed
+    if row.verdict.fits { row.base = cluster.baseScore(shape, entry, node, plan) }
+    rows[slot] = row
     if !hard.isEmpty { update(hard, slot, wantsAll: true) }
     if !soft.isEmpty { update(soft, slot, wantsAll: softWantsAll) }
   }
@@ -95,14 +95,14 @@ final class ShapeTable {
     let hasAll = !wantsAll || tables.allSatisfy { $0.topology.domainOf[slot] >= 0 }
     for table in tables {
       let constraint = table.constraint
-      let counts = hasAll && (!constraint.honorsAffinity || ownAffinity[slot]) && (!constraint.honorsTaints || ownTaints[slot])
+      let counts = hasAll && (!constraint.honorsAffinity || rows[slot].ownAffinity) && (!constraint.honorsTaints || rows[slot].ownTaints)
       table.update(slot, counts: counts)
     }
   }
 
   /// True where the constraints are others than before.
   private func refreshSoftConstraints() -> Bool {
-    guard profile.weight(.podTopologySpread) != 0 else { return false }
+    guard plan.spreadWeight != 0 else { return false }
     let needs = shape.needs
     if !needs.spread.isEmpty {
       guard soft.isEmpty else { return false }
@@ -113,8 +113,8 @@ final class ShapeTable {
     let selector = cluster.defaultSelector(shape)
     guard selector != softSelector else { return false }
     softSelector = selector
-    let defaults = profile.defaultConstraints ?? Profile.systemConstraints
-    softWantsAll = profile.defaultConstraints != nil
+    let defaults = plan.profile.defaultConstraints ?? Profile.systemConstraints
+    softWantsAll = plan.profile.defaultConstraints != nil
     guard let selector else {
       soft = []
       hard = []
@@ -122,13 +122,13 @@ final class ShapeTable {
     }
     let constraints = defaults.map { SpreadConstraint($0, namespace: needs.namespace, selector: selector) }
     soft = constraints.filter { !$0.isHard }.map { SpreadTable($0, cluster) }
-    if profile.filters.contains(.podTopologySpread) { hard = constraints.filter(\.isHard).map { SpreadTable($0, cluster) } }
+    if plan.asks(.podTopologySpread) { hard = constraints.filter(\.isHard).map { SpreadTable($0, cluster) } }
     return true
   }
 
   /// Image scores depend on how many nodes have an image.
   private func imagesChanged() -> Bool {
-    guard profile.weight(.imageLocality) != 0 else { return false }
+    guard plan.imageWeight != 0 else { return false }
     var version = 0
     for image in shape.needs.images { version = version &* 1_000_003 &+ (cluster.images[image]?.version ?? 0) }
     if version != 0 { version = version &* 1_000_003 &+ cluster.nodeCount }
@@ -139,14 +139,14 @@ final class ShapeTable {
 
 extension Cluster {
   /// The shape's table, up to date.
-  func table(_ shape: PodShape, _ profile: Profile, _ index: Int) -> ShapeTable {
+  func table(_ shape: PodShape, _ plan: SchedulingPlan, _ index: Int) -> ShapeTable {
     if let known = shape.tables[index] {
       known.refresh()
       return known
     }
     let tables = liveShapes.reduce(0) { $0 + $1.tables.count }
     if tables >= ShapeTable.tablesMax { dropOldTables() }
-    let table = ShapeTable(shape, self, profile)
+    let table = ShapeTable(shape, self, plan)
     shape.tables[index] = table
     table.refresh()
     return table

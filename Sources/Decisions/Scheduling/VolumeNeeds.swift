@@ -122,8 +122,8 @@ extension ClusterFacts {
 }
 
 extension Cluster {
-  func volumeNeeds(_ pod: PodRecord, _ profile: Profile) -> VolumeNeeds.Answer {
-    var needs = VolumeNeeds(facts: facts, filters: profile.filters)
+  func volumeNeeds(_ pod: PodRecord, _ plan: SchedulingPlan) -> VolumeNeeds.Answer {
+    var needs = VolumeNeeds(facts: facts, filters: plan.profile.filters)
     for use in pod.claims {
       let key = "\(pod.namespace)/\(use.name)"
       guard let claim = facts.claims[key] else {
@@ -139,9 +139,9 @@ extension Cluster {
         return .refused("persistentvolumeclaim \"\(use.name)\" bound to non-existent persistentvolume \"\(claim.volumeName)\"")
       }
       if claim.isLeaving { return .refused("persistentvolumeclaim \"\(use.name)\" is being deleted") }
-      if claim.isSingle, profile.filters.contains(.volumeRestrictions), claimUsers[key] ?? 0 > 0 { needs.isClaimInUse = true }
+      if claim.isSingle, plan.asks(.volumeRestrictions), claimUsers[key] ?? 0 > 0 { needs.isClaimInUse = true }
       if let (driver, handle) = facts.attachment(key) { needs.attached[driver, default: []].insert(handle) }
-      guard profile.filters.contains(.volumeBinding) else { continue }
+      guard plan.asks(.volumeBinding) else { continue }
       if claim.isBound {
         if let volume = facts.volumes[claim.volumeName] { needs.bound.append(volume) } else { needs.isVolumeMissing = true }
         continue
