@@ -110,7 +110,7 @@ let executables: [Target] = [
   .executableTarget(
     name: "swiftlet",
     dependencies: [
-      "APIServer", "Scheduler", "Scheduling", "ControllerManager", "ServiceProxy", "ClusterDNS", "Kubelet", "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
+      "APIServer", "Scheduler", "Scheduling", "ControllerManager", "ServiceProxy", "ClusterDNS", "Kubelet", "PodLifecycle", "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
       "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "HTTPServing", "JSONCodec", "KubernetesAPI", "CLinux",
       systemPackage, arguments, log, nioCore, nioPosix, nioHTTP1, httpClient, x509, crypto,
     ],

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <linux/bpf.h>
 #include <linux/sched.h>
 #include <poll.h>
@@ -250,4 +251,19 @@ int cl_device_attach(int cgroup, int program) {
 int cl_set_window_size(int fd, uint16_t rows, uint16_t columns) {
   struct winsize size = {.ws_row = rows, .ws_col = columns};
   return (int)RESULT(ioctl(fd, TIOCSWINSZ, &size));
+}
+
+void cl_disk_usage(const char *path, int64_t *bytes, int64_t *inodes) {
+  *bytes = 0;
+  *inodes = 0;
+  char *const paths[] = {(char *)path, NULL};
+  FTS *walk = fts_open(paths, FTS_PHYSICAL | FTS_XDEV | FTS_NOCHDIR, NULL);
+  if (!walk) return;
+  for (FTSENT *entry; (entry = fts_read(walk));) {
+    // A directory comes twice: before and after what is in it.
+    if (entry->fts_info == FTS_DP || entry->fts_info == FTS_NS || entry->fts_info == FTS_ERR) continue;
+    *bytes += (int64_t)entry->fts_statp->st_blocks * 512;
+    *inodes += 1;
+  }
+  fts_close(walk);
 }

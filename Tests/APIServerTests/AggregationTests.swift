@@ -34,10 +34,90 @@ import Testing
         ]
         return ServedResponse(headers: ["Content-Type": "application/json"], body: .bytes(ByteBuffer(bytes: list.serialized())))
       }
+      if let document = Self.openAPI[request.path] {
+        return ServedResponse(headers: ["Content-Type": "application/json"], body: .bytes(ByteBuffer(bytes: document.serialized())))
+      }
+      if request.headers.contains(name: "upgrade") {
+        let who = request.headers["x-remote-group"].joined(separator: "+")
+        return .upgrade(headers: ["Connection": "Upgrade", "Upgrade": "test", "X-Seen": who]) { channel in try? await channel.close() }
+      }
       let who = request.headers.first(name: "x-remote-user") ?? "nobody"
       return .text(.ok, "\(request.uri) for \(who) of \(request.headers["x-remote-group"].joined(separator: "+"))")
     }
     return (http, try await http.start(), Base64.encode(Array(authority.certificatePEM.utf8)))
+  }
+
+  private static let openAPI: [String: JSON] = [
+    "/openapi/v3/apis/wardle.example.com/v1": ["openapi": "3.0.0", "components": ["schemas": ["Flunder": ["type": "object"]]]],
+    "/openapi/v2": [
+      "swagger": "2.0",
+      "paths": [
+        "/apis/wardle.example.com/v1/flunders": [
+          "get": ["responses": ["200": ["schema": ["$ref": "#/definitions/com.example.wardle.v1.Flunder"]]]]
+        ],
+        "/apis/other.example.com/v1/things": ["get": [:]],
+      ],
+      "definitions": [
+        "com.example.wardle.v1.Flunder": [
+          "type": "object", "properties": ["metadata": ["$ref": "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]],
+        ],
+        "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta": ["type": "object", "description": "of another time"],
+        "com.example.Unused": ["type": "object"],
+      ],
+    ],
+  ]
+
+  @Test func theirDocumentsBecomePartOfOurs() async throws {
+    try await TestServer.with { test in
+      let (http, port, bundle) = try await extensionServer(test)
+      let controller = Task { await AggregationController(server: test.server).run() }
+      try await register(test, port: port, bundle: bundle)
+      try await until("the service is available") { try await available(test)["status"].string == "True" }
+      func document(_ path: String, accept: String = "application/json") throws -> DiscoveryDocument? {
+        try test.server.discovery.document(path.split(separator: "/").map(String.init), accept: accept)
+      }
+      let index = try JSON.parse(try #require(try document("/openapi/v3")).bytes)
+      let url = index["paths"]["apis/wardle.example.com/v1"]["serverRelativeURL"].string ?? ""
+      #expect(url.hasPrefix("/openapi/v3/apis/wardle.example.com/v1?hash="))
+      #expect(index["paths"]["apis/apps/v1"]["serverRelativeURL"].string != nil)
+      let theirs = try #require(try document("/openapi/v3/apis/wardle.example.com/v1"))
+      #expect(try JSON.parse(theirs.bytes)["components"]["schemas"]["Flunder"]["type"] == "object")
+      let whole = try JSON.parse(try #require(try document("/openapi/v2")).bytes)
+      #expect(whole["paths"]["/apis/wardle.example.com/v1/flunders"].object != nil)
+      #expect(whole["paths"]["/apis/other.example.com/v1/things"].isNull)
+      #expect(whole["definitions"]["com.example.Unused"].isNull)
+      #expect(whole["definitions"]["io.k8s.api.core.v1.Pod"].object != nil)
+      // Two that differ live side by side.
+      let flunder = whole["definitions"]["com.example.wardle.v1.Flunder"]
+      #expect(flunder["properties"]["metadata"]["$ref"] == "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta_v2")
+      #expect(whole["definitions"]["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]["description"] != "of another time")
+      let binary = try #require(try document("/openapi/v2", accept: "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"))
+      #expect(binary.contentType.hasSuffix("protobuf") && !binary.bytes.isEmpty)
+      controller.cancel()
+      await http.stop()
+    }
+  }
+
+  @Test func identityIsSaidByThisServerAlone() async throws {
+    try await TestServer.with { test in
+      let (http, port, bundle) = try await extensionServer(test)
+      let controller = Task { await AggregationController(server: test.server).run() }
+      try await register(test, port: port, bundle: bundle)
+      try await until("the service is available") { try await available(test)["status"].string == "True" }
+      let admin = UserInfo(name: "admin", groups: ["system:masters"])
+      var headers: HTTPHeaders = ["X-Remote-Group": "stolen", "x-remote-user": "thief"]
+      let path = "/apis/wardle.example.com/v1/namespaces/default/flunders"
+      let plain = ServedRequest(method: .GET, uri: path, headers: headers)!
+      let answer = try #require(try await test.server.aggregated(plain, path.split(separator: "/").map(String.init), admin))
+      guard case .stream = answer.body else { Issue.record("no stream"); return }
+      headers.add(name: "Connection", value: "Upgrade")
+      headers.add(name: "Upgrade", value: "test")
+      let upgrade = ServedRequest(method: .GET, uri: path, headers: headers)!
+      let switched = try #require(try await test.server.aggregated(upgrade, path.split(separator: "/").map(String.init), admin))
+      #expect(switched.status == .switchingProtocols && switched.headers.first(name: "x-seen") == "system:masters")
+      controller.cancel()
+      await http.stop()
+    }
   }
 
   private func register(_ test: TestServer, port: Int, bundle: String) async throws {

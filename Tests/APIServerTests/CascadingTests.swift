@@ -54,12 +54,14 @@ private func resource(_ group: String, _ plural: String) -> ResourceInfo {
     #expect(both?.code == 422)
     #expect(
       both?.message
-        == "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: \"Background\": orphanDependents and deletionPropagation cannot be both set"
+        == "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: \"Background\": "
+        + "orphanDependents and deletionPropagation cannot be both set"
     )
     let unknown = #expect(throws: APIFailure.self) { try options(["propagationPolicy": "Sideways"]) }
     #expect(
       unknown?.message
-        == "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"Sideways\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
+        == "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"Sideways\": "
+        + "supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
     )
     #expect(throws: APIFailure.self) { try options(["dryRun": ["Some"]]) }
   }

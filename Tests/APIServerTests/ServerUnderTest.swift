@@ -115,9 +115,39 @@ final class ServerUnderTest: Sendable {
   }
 }
 
+/// How many servers live at a time: all tests begin at once, and with a server each none would be up in time on a small machine.
+actor ServerPlaces {
+  static let shared = ServerPlaces()
+  private var free = 6
+  private var waiting: [CheckedContinuation<Void, Never>] = []
+
+  func take() async {
+    if free > 0 {
+      free -= 1
+    } else {
+      await withCheckedContinuation { waiting.append($0) }
+    }
+  }
+
+  func give() { if waiting.isEmpty { free += 1 } else { waiting.removeFirst().resume() } }
+}
+
 /// Runs a test on a server and closes it.
 func withServer(
   _ adjust: (inout APIServerConfiguration) throws -> Void = { _ in }, _ body: (ServerUnderTest) async throws -> Void
+) async throws {
+  await ServerPlaces.shared.take()
+  do {
+    try await withPlacedServer(adjust, body)
+  } catch {
+    await ServerPlaces.shared.give()
+    throw error
+  }
+  await ServerPlaces.shared.give()
+}
+
+private func withPlacedServer(
+  _ adjust: (inout APIServerConfiguration) throws -> Void, _ body: (ServerUnderTest) async throws -> Void
 ) async throws {
   let server = try await ServerUnderTest(adjust)
   do {

@@ -12,7 +12,10 @@ def events(node, name):
 
 
 def status_of(node, name, container="c", key="containerStatuses"):
-    return next(s for s in node.json("get", "pod", name)["status"][key] if s["name"] == container)
+    for s in node.json("get", "pod", name)["status"].get(key, []):
+        if s["name"] == container:
+            return s
+    raise Failed(f"pod {name} has no status of container {container} yet")
 
 
 def current(node, name):
@@ -26,7 +29,7 @@ def current(node, name):
 
 def subresource(node, name, what, method, body, kind="application/json"):
     """A call that old kubectls have no word for."""
-    path = f"/api/v1/namespaces/default/pods/{name}/{what}"
+    path = f"/api/v1/namespaces/default/pods/{name}/{what}".rstrip("/")
     config = json.loads(node.out("config", "view", "--raw", "-o", "json"))
     import base64, ssl, tempfile, urllib.request
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
@@ -81,68 +84,6 @@ def resize_survives_the_agent(node):
                 "application/strategic-merge-patch+json")
     expect(current(node, "resized")["status"]["containerStatuses"][0]["resources"] == amounts("30m", "32Mi"), "resized by the new agent")
     node.out("delete", "pod", "resized")
-
-
-def persistent(name, path, claim, **spec):
-    return dict(apiVersion="v1", kind="PersistentVolume", metadata=dict(name=name), spec=dict(dict(
-        capacity=dict(storage="1Gi"), accessModes=["ReadWriteOnce"], persistentVolumeReclaimPolicy="Retain", storageClassName="",
-        hostPath=dict(path=path, type="DirectoryOrCreate"), claimRef=dict(namespace="default", name=claim)), **spec))
-
-
-def claim(name, volume="", mode="ReadWriteOnce"):
-    return dict(apiVersion="v1", kind="PersistentVolumeClaim", metadata=dict(name=name), spec=dict(
-        accessModes=[mode], storageClassName="", volumeName=volume, resources=dict(requests=dict(storage="1Gi"))))
-
-
-@test
-def claims_are_mounted(node):
-    store = f"{node.dir}/store"
-    write = pod("writes", ["sh", "-c", "echo kept > /data/file; trap 'exit 0' TERM; while :; do sleep 3600 & wait; done"],
-                container=dict(volumeMounts=[dict(name="data", mountPath="/data")]),
-                volumes=[dict(name="data", persistentVolumeClaim=dict(claimName="disk"))])
-    node.apply(claim("disk", "disk-1"))
-    node.apply(write)
-    told = eventually("the claim is missed", lambda: [m for r, m in events(node, "writes") if r in ("FailedMount", "FailedScheduling")], timeout=20)
-    node.apply(persistent("disk-1", store, "disk"))
-    node.ready("writes", timeout=60)
-    expect(open(f"{store}/file").read() == "kept\n", "the file on the node")
-    node.apply(pod("reads", container=dict(volumeMounts=[dict(name="data", mountPath="/data", readOnly=True), dict(name="data", mountPath="/sub", subPath="deep/er")]),
-                   volumes=[dict(name="data", persistentVolumeClaim=dict(claimName="disk"))]))
-    node.ready("reads")
-    expect(node.out("exec", "reads", "--", "cat", "/data/file") == "kept\n", "read through the claim")
-    code, _, errors = node.kubectl("exec", "reads", "--", "touch", "/data/new", check=False)
-    expect(code != 0 and "Read-only" in errors, errors)
-    node.out("exec", "reads", "--", "touch", "/sub/x")
-    expect(os.path.exists(f"{store}/deep/er/x"), "the subpath lies in the volume")
-    node.out("delete", "pod", "writes", "reads")
-    expect(os.path.exists(f"{store}/file"), "the volume outlives its pods")
-    node.out("delete", "pvc", "disk", "--wait=false")
-    node.out("delete", "pv", "disk-1", "--wait=false")
-
-
-@test
-def storage_node(node):
-    found = node.json("get", "csinode", "e2e")
-    expect(not found["spec"]["drivers"] and found["metadata"]["ownerReferences"][0]["kind"] == "Node", found)
-
-
-@test
-def images_are_volumes(node):
-    node.apply(pod("shows", container=dict(volumeMounts=[dict(name="i", mountPath="/image"), dict(name="i", mountPath="/part", subPath="bin")]),
-                   volumes=[dict(name="i", image=dict(reference="localhost/busybox:e2e", pullPolicy="IfNotPresent"))]))
-    node.ready("shows")
-    expect("busybox" in node.out("exec", "shows", "--", "ls", "/image/bin"), "the image's files")
-    expect("busybox" in node.out("exec", "shows", "--", "ls", "/part"), "a part of them")
-    code, _, errors = node.kubectl("exec", "shows", "--", "touch", "/image/new", check=False)
-    expect(code != 0 and "Read-only" in errors, errors)
-    mounts = status_of(node, "shows")["volumeMounts"]
-    expect(any(m.get("volumeStatus", {}).get("image", {}).get("imageRef") for m in mounts), mounts)
-    node.out("delete", "pod", "shows")
-    expect(node.dir + "/data/pods" not in "".join(l for l in open("/proc/mounts") if "kubernetes.io~image" in l), "the mount is left")
-    node.apply(pod("misses", container=dict(volumeMounts=[dict(name="i", mountPath="/image")]),
-                   volumes=[dict(name="i", image=dict(reference="localhost/none:1", pullPolicy="Never"))]))
-    eventually("the image is missed", lambda: status_of(node, "misses")["state"].get("waiting", {}).get("reason") == "ErrImageNeverPull")
-    node.out("delete", "pod", "misses")
 
 
 @test
@@ -211,3 +152,152 @@ def extended_resources_are_kept(node):
     node.out("patch", "node", "e2e", "--subresource=status", "--type=json", "-p", json.dumps([
         dict(op="remove", path="/status/capacity/example.com~1foo"), dict(op="remove", path="/status/allocatable/example.com~1foo")]))
     eventually("it is gone", lambda: "example.com/foo" not in node.json("get", "node", "e2e")["status"]["capacity"], timeout=20)
+
+
+@test
+def another_image_restarts(node):
+    node.swiftlet("image", "import", node_image(node, "localhost/busybox:other"))
+    node.apply(pod("patched"))
+    node.ready("patched")
+    node.out("set", "image", "pod/patched", "c=localhost/busybox:other")
+    def restarted():
+        s = status_of(node, "patched")
+        return s["restartCount"] == 1 and s["ready"] and s["image"].endswith("busybox:other")
+    eventually("it runs the other image", restarted)
+    p = node.json("get", "pod", "patched")
+    expect(p["metadata"]["generation"] == 2, p["metadata"])
+    eventually("the generation is observed", lambda: node.json("get", "pod", "patched")["status"]["observedGeneration"] == 2)
+    node.out("delete", "pod", "patched")
+
+
+def node_image(node, name):
+    path = f"{node.dir}/other.tar"
+    sh(f"{ROOT}/scripts/make-test-image", name, path)
+    return path
+
+
+@test
+def deadlines_may_come_later(node):
+    node.apply(pod("late"))
+    node.ready("late")
+    node.out("patch", "pod", "late", "-p", '{"spec":{"activeDeadlineSeconds":2}}')
+    status = eventually("it fails", lambda: (lambda s: s if s["phase"] == "Failed" else None)(node.json("get", "pod", "late")["status"]))
+    expect(status["reason"] == "DeadlineExceeded", status)
+    node.out("delete", "pod", "late")
+
+
+@test
+def many_updates_are_observed(node):
+    node.apply(pod("busy"))
+    node.ready("busy")
+    for i in range(120):
+        subresource(node, "busy", "", "PATCH", dict(spec=dict(tolerations=[dict(key=f"k{j}", operator="Exists") for j in range(i + 1)])),
+                    "application/merge-patch+json") if i < 60 else subresource(
+            node, "busy", "", "PATCH", dict(metadata=dict(labels=dict(n=str(i)))), "application/merge-patch+json")
+    p = node.json("get", "pod", "busy")
+    expect(p["metadata"]["generation"] == 61, p["metadata"]["generation"])
+    eventually("the last is observed", lambda: node.json("get", "pod", "busy")["status"]["observedGeneration"] == 61)
+    node.out("delete", "pod", "busy")
+
+
+@test
+def init_containers_are_told(node):
+    def init(name, script):
+        return dict(name=name, image="localhost/busybox:e2e", imagePullPolicy="IfNotPresent", command=["sh", "-c", script])
+    node.apply(pod("begins", initContainers=[init("init1", "exit 1"), init("init2", "exit 0")]))
+    def failing():
+        s = node.json("get", "pod", "begins")["status"]
+        return s if s.get("initContainerStatuses") and s["initContainerStatuses"][0]["restartCount"] >= 2 else None
+    s = eventually("init1 fails again", failing, timeout=60)
+    condition = next(c for c in s["conditions"] if c["type"] == "Initialized")
+    expect(condition["status"] == "False" and condition["reason"] == "ContainersNotInitialized", condition)
+    expect(condition["message"] == "containers with incomplete status: [init1 init2]", condition)
+    for state in (s["initContainerStatuses"][1]["state"], s["containerStatuses"][0]["state"]):
+        expect(state["waiting"]["reason"] == "PodInitializing", state)
+    node.out("delete", "pod", "begins")
+    node.apply(pod("never", initContainers=[init("init1", "exit 1")], restartPolicy="Never"))
+    eventually("it fails", lambda: node.json("get", "pod", "never")["status"]["phase"] == "Failed")
+    node.out("delete", "pod", "never")
+
+
+@test
+def hosts_files(node):
+    node.apply(pod("hosts", hostAliases=[dict(ip="123.45.67.89", hostnames=["foo", "bar"])], hostname="me", subdomain="sub"))
+    node.ready("hosts")
+    text = node.out("exec", "hosts", "--", "cat", "/etc/hosts")
+    expect(text.startswith("# Kubernetes-managed hosts file"), text)
+    expect(re.search(r"^123\.45\.67\.89\tfoo\tbar$", text, re.M) and "me.sub.default.svc.cluster.local" in text, text)
+    node.apply(pod("own-hosts", container=dict(volumeMounts=[dict(name="h", mountPath="/etc/hosts")]),
+                   volumes=[dict(name="h", hostPath=dict(path=f"{node.dir}/hosts", type="FileOrCreate"))]))
+    node.ready("own-hosts")
+    expect("Kubernetes-managed" not in node.out("exec", "own-hosts", "--", "cat", "/etc/hosts"), "the pod's own file")
+    node.out("delete", "pod", "hosts", "own-hosts")
+
+
+@test
+def last_words(node):
+    for name, script, more, expected in (
+            ("custom", "echo -n DONE > /dev/custom", dict(terminationMessagePath="/dev/custom", securityContext=dict(runAsUser=1000)), "DONE"),
+            ("fallback", "echo DONE; exit 1", dict(terminationMessagePolicy="FallbackToLogsOnError"), "DONE"),
+            ("success", "echo log", dict(terminationMessagePolicy="FallbackToLogsOnError"), ""),
+            ("file", "echo -n OK > /dev/termination-log; echo log", dict(terminationMessagePolicy="FallbackToLogsOnError"), "OK")):
+        node.apply(pod(name, ["sh", "-c", script], container=more, restartPolicy="Never"))
+        eventually("it has ended", lambda: node.json("get", "pod", name)["status"]["phase"] in ("Succeeded", "Failed"))
+        message = status_of(node, name)["state"]["terminated"].get("message", "")
+        expect(message.strip() == expected, f"{name}: {message!r}")
+        node.out("delete", "pod", name)
+
+
+@test
+def security_contexts(node):
+    node.apply(pod("plain", container=dict(securityContext=dict(runAsUser=1000, runAsGroup=2000, allowPrivilegeEscalation=False)),
+                   securityContext=dict(sysctls=[dict(name="kernel.shm_rmid_forced", value="1")], supplementalGroups=[3000],
+                                        supplementalGroupsPolicy="Strict")))
+    node.ready("plain")
+    expect(node.out("exec", "plain", "--", "id").startswith("uid=1000 gid=2000 groups=2000,3000"), node.out("exec", "plain", "--", "id"))
+    expect(node.out("exec", "plain", "--", "cat", "/proc/sys/kernel/shm_rmid_forced") == "1\n", "sysctl")
+    expect("NoNewPrivs:\t1" in node.out("exec", "plain", "--", "grep", "NoNewPrivs", "/proc/self/status"), "no new privileges")
+    user = status_of(node, "plain")["user"]["linux"]
+    expect(user == dict(uid=1000, gid=2000, supplementalGroups=[2000, 3000]), user)
+    code, _, errors = node.kubectl("exec", "plain", "--", "ip", "link", "add", "dummy1", "type", "dummy", check=False)
+    expect(code != 0 and "Operation not permitted" in errors, errors)
+    node.out("delete", "pod", "plain")
+
+
+@test
+def ephemeral_containers(node):
+    node.apply(pod("debugged"))
+    node.ready("debugged")
+    whole = node.json("get", "pod", "debugged")
+    container = dict(name="debugger", image="localhost/busybox:e2e", imagePullPolicy="IfNotPresent", stdin=True, tty=True, command=["sh"])
+    answer = subresource(node, "debugged", "ephemeralcontainers", "PATCH", dict(spec=dict(ephemeralContainers=[container])), "application/strategic-merge-patch+json")
+    expect(answer["metadata"]["generation"] == 2, answer["metadata"])
+    eventually("it runs", lambda: "running" in status_of(node, "debugged", "debugger", "ephemeralContainerStatuses")["state"])
+    expect(node.out("exec", "debugged", "-c", "debugger", "--", "echo", "polo") == "polo\n", "exec into it")
+    node.out("delete", "pod", "debugged")
+
+
+@test
+def separation_that_is_not_there(node):
+    node.apply(pod("apart", hostUsers=False))
+    eventually("the node says why", lambda: any("user namespaces" in m for r, m in events(node, "apart") if r == "FailedCreatePodSandBox"))
+    node.apply(pod("armored", securityContext=dict(appArmorProfile=dict(type="RuntimeDefault"))))
+    status = eventually("it is refused", lambda: (lambda s: s if s["phase"] == "Failed" else None)(node.json("get", "pod", "armored")["status"]))
+    expect(status["reason"] == "AppArmor" and "Cannot enforce AppArmor" in status["message"], status)
+    node.out("delete", "pod", "apart", "armored")
+
+
+@test
+def profiles_from_files(node):
+    os.makedirs(f"{node.data}/seccomp/profiles", exist_ok=True)
+    json.dump(dict(defaultAction="SCMP_ACT_ALLOW", syscalls=[dict(names=["mkdir", "mkdirat"], action="SCMP_ACT_ERRNO", errnoRet=13)]),
+              open(f"{node.data}/seccomp/profiles/no-mkdir.json", "w"))
+    profile = dict(type="Localhost", localhostProfile="profiles/no-mkdir.json")
+    node.apply(pod("filtered", container=dict(securityContext=dict(seccompProfile=profile))))
+    node.ready("filtered")
+    code, _, errors = node.kubectl("exec", "filtered", "--", "mkdir", "/tmp/x", check=False)
+    expect(code != 0 and "Permission denied" in errors, errors)
+    node.out("exec", "filtered", "--", "touch", "/tmp/y")
+    node.apply(pod("unfiltered", container=dict(securityContext=dict(seccompProfile=dict(profile, localhostProfile="none.json")))))
+    eventually("the profile is missed", lambda: (status_of(node, "unfiltered")["state"].get("waiting") or {}).get("reason") == "CreateContainerError")
+    node.out("delete", "pod", "filtered", "unfiltered")

@@ -66,12 +66,12 @@ final class Cluster: Sendable {
   }
 
   /// An agent's life: everything of it ends with the task.
-  func startKubelet(recovering: Bool = false) -> (kubelet: Kubelet, task: Task<Void, any Error>) {
+  func startKubelet(recovering: Bool = false, measures: NodeMeasures? = nil) -> (kubelet: Kubelet, task: Task<Void, any Error>) {
     // With a node's own credential: it can do what it must, and nothing in these tests depends on more.
     let client = KubernetesClient(transport: server.transport(user: "system:node:\(configuration.nodeName)", groups: ["system:nodes"]))
     let log = Logger(label: "kubelet") { _ in SwiftLogNoOpLogHandler() }
     let events = EventRecorder(client: client, nodeName: configuration.nodeName, log: log)
-    let agent = NodeAgent(configuration: configuration, client: client, events: events, clock: .system, log: log) { [] }
+    let agent = NodeAgent(configuration: configuration, client: client, events: events, clock: .system, log: log, measures: measures) { [] }
     let kubelet = Kubelet(
       nodeAgent: agent, client: client, events: events, runtime: runtime, recovered: recovering ? runtime.recovered() : [],
       hooks: .init(

@@ -6,6 +6,7 @@ import Kubelet
 import KubernetesAPI
 import LinuxKernel
 import OCISpec
+import PodLifecycle
 import PodNetwork
 import Synchronization
 import SystemPackage
@@ -168,6 +169,8 @@ final class FakeRuntime: PodRuntime {
     }
   }
 
+  func writableDirectories(of sandbox: String) -> [String: FilePath] { [:] }
+
   func removeContainer(_ id: String, in sandbox: String) async throws {
     try state.withLock { boxes in
       guard boxes[sandbox]?.containers[id]?.phase != .running else { throw Refusal(description: "container \(id) runs") }
@@ -232,6 +235,16 @@ final class FakeImages: PodImages {
   }
   func retain(image id: String, by container: String) async throws { state.withLock { $0.leases[container] = id } }
   func release(container: String) async { state.withLock { $0.leases[container] = nil } }
+  func uses() async -> [ImageUse] {
+    state.withLock { state in
+      state.here.sorted().map {
+        ImageUse(id: $0, bytes: 10, isUsed: !state.leases.isEmpty && $0 == "busybox:1", cameAt: Timestamp(secondsSinceEpoch: 0))
+      }
+    }
+  }
+  func remove(image id: String) async throws { state.withLock { _ = $0.here.remove(id) } }
+  func put(_ name: String) { state.withLock { _ = $0.here.insert(name) } }
+  var here: Set<String> { state.withLock { $0.here } }
 }
 
 final class FakeVolumes: PodVolumes {

@@ -226,3 +226,13 @@ struct UserCase: CustomTestStringConvertible, Sendable {
     ": : :\n  - [",
   ]) func refuses(_ text: String) { #expect(throws: (any Error).self) { try pod(text) } }
 }
+
+@Suite struct SeccompFileTests {
+  @Test func aProfileFromAFileIsNamedNotReplaced() throws {
+    let pod = Pod(["metadata": ["name": "p"], "spec": ["containers": []]])
+    let profile: JSON = ["securityContext": ["seccompProfile": ["type": "Localhost", "localhostProfile": "profiles/x.json"]], "name": "c"]
+    let security = try ContainerSecurity(
+      pod: pod, container: Container(profile), imageUser: "", accounts: ImageAccounts(passwd: "", group: ""))
+    #expect(security.seccomp == .file("profiles/x.json"))
+  }
+}

@@ -98,6 +98,17 @@ private func resources(cpu: String, memory: String) -> JSON {
     #expect(!(done["conditions"].array ?? []).contains { ($0["type"].string ?? "").hasPrefix("PodResize") })
   }
 
+  @Test func whatThePodNamesAsAWholeCounts() {
+    let whole: JSON = ["resources": ["requests": ["cpu": "500m"], "limits": ["cpu": "1", "memory": "256Mi"]]]
+    let pod = makePod([container("app"), container("other")], spec: whole)
+    let values = CgroupValues(pod: pod, nodeMemoryBytes: 1 << 30)
+    #expect(values.cpuQuotaMicros == 100_000)
+    #expect(values.memoryMax == 256 << 20)
+    #expect(values.cpuWeight == CgroupValues.weight(shares: 512))
+    #expect(podRequest(pod, "cpu") == Quantity("500m"))
+    #expect(podRequest(pod, "memory") == Quantity("256Mi"))
+  }
+
   @Test func theOverheadCountsInThePodsCgroup() {
     let pod = makePod([container("app", ["resources": Self.small])], spec: ["overhead": ["cpu": "100m", "memory": "16Mi"]])
     let values = CgroupValues(pod: pod, nodeMemoryBytes: 1 << 30)

@@ -121,6 +121,10 @@ class Layers(unittest.TestCase):
         p = subprocess.run([sys.executable, "scripts/map", "--check"], cwd=ROOT, capture_output=True, text=True)
         self.assertEqual(p.returncode, 0, p.stdout + p.stderr)
 
+    def test_the_page_of_differences_is_fresh(self):
+        p = subprocess.run([sys.executable, "scripts/compatibility", "--check"], cwd=ROOT, capture_output=True, text=True)
+        self.assertEqual(p.returncode, 0, p.stdout + p.stderr)
+
 
 class Habits(unittest.TestCase):
     @classmethod

@@ -115,7 +115,7 @@ private struct Wish {
     table.own = [IPAddress("192.0.2.1")!]
     try table.apply(state.differences(0, from: nil))
     var wishes: [Int: Wish] = [:]
-    for _ in 0..<12 {
+    for _ in 0..<6 {
       for _ in 0..<3 {
         let index = Int.random(in: 20...26, using: &dice)
         if let old = wishes[index], Int.random(in: 0..<4, using: &dice) == 0 {

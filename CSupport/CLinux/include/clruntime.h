@@ -39,6 +39,8 @@ int cl_connect_seqpacket(int dir, const char *name);
 // Removes a tree below `dir` without following links or leaving the file system's directory structure; 0 where there is none.
 int cl_remove_tree(int dir, const char *name);
 // Creates a directory and its parents, mode for those created. 0.
+// Bytes of blocks and number of files of a tree, without other file systems mounted in it. What cannot be read counts nothing.
+void cl_disk_usage(const char *path, int64_t *bytes, int64_t *inodes);
 int cl_make_directories(const char *path, mode_t mode);
 
 struct cl_device_rule { uint32_t type /* 1 block, 2 char, 3 both */, access /* 1 mknod, 2 read, 4 write */; int32_t major, minor; /* -1: any */ };

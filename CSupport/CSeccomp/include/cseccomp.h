@@ -12,4 +12,11 @@ int cs_allow_masked(scmp_filter_ctx filter, const char *call, unsigned argument,
 int cs_rule(scmp_filter_ctx filter, uint32_t action, const char *call);
 // A filter with this default action for this machine, its 32-bit programs included.
 scmp_filter_ctx cs_filter(uint32_t default_action);
+// For profiles from files: an action by its name, with the error of SCMP_ACT_ERRNO; -EINVAL: no such action.
+int cs_action(const char *name, unsigned error, uint32_t *action);
+// The number of a comparison by its name; -EINVAL: no such comparison.
+int cs_comparison(const char *name);
+struct cs_condition { uint32_t argument; int32_t comparison; uint64_t value, second; };
+// Like cs_rule, where all conditions (at most 6) hold.
+int cs_rule_where(scmp_filter_ctx filter, uint32_t action, const char *call, const struct cs_condition *conditions, size_t count);
 #endif

@@ -124,7 +124,8 @@ package final class APIServer: Sendable {
     }
   }
 
-  /// Finalizers and taints that a controller takes away are only set where it does: nothing here frees a VolumeAttributesClass.
+  /// Finalizers and taints that a controller takes away are only set where it does.
+  // Unlike upstream: a VolumeAttributesClass in use is not protected, since nothing here modifies volumes.
   private static var plugins: AdmissionChain {
     var settings = AdmissionSettings()
     settings.protectedKinds = ["PersistentVolume", "PersistentVolumeClaim"]

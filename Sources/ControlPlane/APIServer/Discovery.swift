@@ -28,6 +28,7 @@ final class Discovery: Sendable {
   private let documents: DiscoveryDocuments
   private let openAPI: OpenAPIDocuments
   private let kept = Mutex<[String: DiscoveryDocument]>([:])
+  private let wholes = Mutex<[String: OpenAPIDocuments.Document]>([:])
 
   private let external: [ExternalVersion]
 
@@ -81,21 +82,54 @@ final class Discovery: Sendable {
     return document
   }
 
+  private func kept(_ key: String, _ make: () -> DiscoveryDocument) -> DiscoveryDocument {
+    if let known = kept.withLock({ $0[key] }) { return known }
+    let made = make()
+    kept.withLock { $0[key] = made }
+    return made
+  }
+
+  // MARK: OpenAPI, with what other servers say of themselves
+
+  private var foreignParts: [JSON] { external.compactMap(\.openAPI?.v2) }
+
+  private func openAPIIndex() -> DiscoveryDocument {
+    let own = openAPI.openAPIV3Index()
+    let foreign = external.filter { $0.openAPI?.v3 != nil }
+    guard !foreign.isEmpty, var index = try? JSON.parse(own.bytes) else { return DiscoveryDocument(own) }
+    for version in foreign {
+      let path = "apis/\(version.group)/\(version.version)"
+      index["paths"][path] = ["serverRelativeURL": .string("/openapi/v3/\(path)?hash=\(version.openAPI?.v3?.hash ?? "")")]
+    }
+    return DiscoveryDocument(index)
+  }
+
+  /// `/openapi/v2` of all servers. Put together when it is asked for, and kept as bytes until a kind or a server changes.
+  private func whole(isProtobuf: Bool) -> OpenAPIDocuments.Document {
+    let key = "openapi/v2" + (isProtobuf ? "+protobuf" : "")
+    if let known = wholes.withLock({ $0[key] }) { return known }
+    let made = OpenAPIDocuments.document(OpenAPIMerge.merged(openAPI.openAPIV2(), with: foreignParts), isProtobuf: isProtobuf)
+    wholes.withLock { $0[key] = made }
+    return made
+  }
+
   private func openAPIDocument(_ path: [String], accept: String) throws -> DiscoveryDocument? {
     switch path.dropFirst().first {
-    case "v3" where path.count == 2: return DiscoveryDocument(openAPI.openAPIV3Index())
+    case "v3" where path.count == 2: return kept("openapi/v3") { openAPIIndex() }
     case "v3" where path[2] == "api" && path.count == 4:
       return openAPI.openAPIV3Document(group: "", version: path[3]).map { DiscoveryDocument($0) }
     case "v3" where path[2] == "apis" && path.count == 5:
-      return openAPI.openAPIV3Document(group: path[3], version: path[4]).map { DiscoveryDocument($0) }
+      let foreign = external.first { $0.group == path[3] && $0.version == path[4] }
+      return (foreign?.openAPI?.v3 ?? openAPI.openAPIV3Document(group: path[3], version: path[4])).map { DiscoveryDocument($0) }
     case "v2":
       let isProtobuf = accept.split(separator: ",").first?.contains("spec.v2") ?? false
       if isProtobuf {
         return DiscoveryDocument(
-          openAPI.openAPIV2Protobuf(), contentType: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
+          foreignParts.isEmpty ? openAPI.openAPIV2Protobuf() : whole(isProtobuf: true),
+          contentType: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
       }
       guard accept.isEmpty || accept.contains("application/json") || accept.contains("*/*") else { throw APIFailure.notAcceptable }
-      return DiscoveryDocument(openAPI.openAPIV2Document())
+      return DiscoveryDocument(foreignParts.isEmpty ? openAPI.openAPIV2Document() : whole(isProtobuf: false))
     default: return nil
     }
   }

@@ -2,6 +2,8 @@ import APIMachinery
 import JSONCodec
 import KubernetesAPI
 
+// Unlike upstream: a budget whose controller reports a failed sync refuses with the words of an exhausted one.
+
 /// Whether a pod may be evicted, as its PodDisruptionBudget says.
 ///
 /// Source: Kubernetes' documentation "API-initiated Eviction" and policy/v1's PodDisruptionBudgetStatus.

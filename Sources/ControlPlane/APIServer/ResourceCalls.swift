@@ -202,6 +202,8 @@ extension APIServer {
         }
       } catch let failure as APIFailure {
         throw failure
+      } catch let error as PatchError where error.kind == .tooLarge {
+        throw APIFailure(413, "RequestEntityTooLarge", "Request entity too large: \(error.message)")
       } catch {
         throw type == "application/json-patch+json"
           ? APIFailure(422, "Invalid", "\(error)") : APIFailure.badRequest("\(error)")

@@ -262,7 +262,8 @@ extension Resources {
     var new = candidate
     try check(new, old: old, resource, subresource: context.subresource)
     try await runValidating(new, attempt, context)
-    if resource.custom == nil, hasGeneration(resource), context.subresource != "status", new["spec"] != old["spec"] {
+    // A binding names the node, which is no change of what the pod is to be.
+    if resource.custom == nil, hasGeneration(resource), !["status", "binding"].contains(context.subresource), new["spec"] != old["spec"] {
       new["metadata"]["generation"] = JSON((old["metadata"]["generation"].int ?? 0) + 1)
       if resource.kind == "DaemonSet" { TemplateGeneration.count(&new, old: old) }
     }

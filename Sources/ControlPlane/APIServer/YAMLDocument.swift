@@ -1,22 +1,35 @@
 import JSONCodec
 import Yams
 
+// Unlike upstream: documents may be nested 512 deep, not 10,000.
+
 /// YAML as JSON values, with a bound on what aliases may unfold to.
 package enum YAMLDocument {
   /// Values in one document, aliases unfolded: a bomb stops here.
   static let valuesMax = 1_000_000
+  /// Bytes of all its scalars, aliases unfolded: several times the largest body.
+  static let bytesMax = 24 << 20
+
+  private struct Size {
+    var values = 0
+    var bytes = 0
+  }
 
   package static func parse(_ text: String) throws -> JSON {
     guard let node = try Yams.compose(yaml: text) else { return .null }
-    var count = 0
-    return try convert(node, &count)
+    var size = Size()
+    return try convert(node, &size, depth: 1)
   }
 
-  private static func convert(_ node: Node, _ count: inout Int) throws -> JSON {
-    count += 1
-    guard count <= valuesMax else { throw JSONError(reason: "the document unfolds to more than \(valuesMax) values", offset: 0) }
+  private static func convert(_ node: Node, _ size: inout Size, depth: Int) throws -> JSON {
+    size.values += 1
+    guard size.values <= valuesMax, size.bytes <= bytesMax else {
+      throw JSONError(reason: "document contains excessive aliasing", offset: 0)
+    }
+    guard depth <= JSON.depthMax else { throw JSONError(reason: "exceeded max depth of \(JSON.depthMax)", offset: 0) }
     switch node {
     case .scalar(let scalar):
+      size.bytes += scalar.string.utf8.count
       if node.tag == Tag(.str) { return .string(scalar.string) }
       if let bool = node.bool { return .bool(bool) }
       if let int = node.int { return JSON(int) }
@@ -25,11 +38,14 @@ package enum YAMLDocument {
       return .string(scalar.string)
     case .mapping(let mapping):
       var object = JSONObject()
-      for (key, value) in mapping { object[key.string ?? ""] = try convert(value, &count) }
+      for (key, value) in mapping {
+        guard let name = key.string else { throw JSONError(reason: "a key that is no text", offset: 0) }
+        object[name] = try convert(value, &size, depth: depth + 1)
+      }
       return .object(object)
     case .sequence(let sequence):
       var items: [JSON] = []
-      for item in sequence { items.append(try convert(item, &count)) }
+      for item in sequence { items.append(try convert(item, &size, depth: depth + 1)) }
       return .array(items)
     case .alias: throw JSONError(reason: "an alias without an anchor", offset: 0)
     }

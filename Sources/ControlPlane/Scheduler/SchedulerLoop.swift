@@ -123,15 +123,23 @@ struct SchedulerLoop {
   private mutating func setAlarm() {
     var next = core.nextTurn
     for entry in waiting.values { next = min(next ?? entry.deadline, entry.deadline) }
-    // What is to be done at once waits for a binding to end.
-    guard let next, next > time.now() else { return }
+    // What is to be done at once waits for a binding to end, or for the rest of a batch.
+    guard let next, next.nanosecondsSinceEpoch > 0 else { return }
+    // A pause that ended since the decisions were taken.
+    guard next > time.now() else {
+      if bindings < PodScheduler.bindingsMax { inbox.poke() }
+      return
+    }
     if let alarm, alarm.at <= next, alarm.at > time.now() { return }
     alarm?.task.cancel()
     let (inbox, time) = (inbox, time)
     alarm = (
       next,
       Task {
-        guard (try? await time.sleep(next.seconds(since: time.now()))) != nil else { return }
+        // A sleep may end a little early by this clock: the alarm would then count as one that is still to come, and nobody wakes.
+        while time.now() < next {
+          guard (try? await time.sleep(max(0.001, next.seconds(since: time.now())))) != nil else { return }
+        }
         inbox.poke()
       }
     )

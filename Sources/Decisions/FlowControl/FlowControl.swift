@@ -2,6 +2,7 @@
 ///
 /// A level may always use the seats that are reserved for it, and what no other has reserved or uses. So nobody's flood ever takes
 /// the reserved part of another level, and seats that nobody needs do not lie idle.
+// Unlike upstream: seats are lent the moment they are asked for and come back as requests end; there is no adjustment every ten seconds.
 package struct FlowControl: Sendable {
   package typealias Ticket = UInt64
 

@@ -10,14 +10,21 @@ extension PodObservation {
   package mutating func adopt(statusOf pod: Pod, now: Timestamp) {
     if startTime == nil { startTime = pod.status["startTime"].timestamp }
     if podIPs.isEmpty { podIPs = (pod.status["podIPs"].array ?? []).compactMap { $0["ip"].string } }
+    adoptVolumeImages(pod.status)
     for list in ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"] {
       for status in pod.status[list].array ?? [] {
         guard let name = status["name"].string else { continue }
-        for mount in status["volumeMounts"].array ?? [] {
-          guard let volume = mount["name"].string, let image = mount["volumeStatus"]["image"]["imageRef"].string else { continue }
-          volumeImages[volume] = image
-        }
         adopt(name, status, now)
+      }
+    }
+  }
+
+  /// Which images the volumes show, as a status tells it.
+  package mutating func adoptVolumeImages(_ status: JSON) {
+    for list in ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"] {
+      for mount in (status[list].array ?? []).flatMap({ $0["volumeMounts"].array ?? [] }) {
+        guard let volume = mount["name"].string, let image = mount["volumeStatus"]["image"]["imageRef"].string else { continue }
+        volumeImages[volume] = image
       }
     }
   }

@@ -62,8 +62,8 @@ package struct CgroupValues: Sendable, Equatable {
     }
   }
 
-  /// The pod's own cgroup: the sum of its containers, or of the largest init container where that is more. A quota
-  /// or a memory limit only where every container has one.
+  /// The pod's own cgroup: what the pod names as a whole (`spec.resources`), else the sum of its
+  /// containers, or of the largest init container where that is more. A quota or a memory limit only where every container has one.
   package init(pod: Pod, nodeMemoryBytes: Int64) {
     let regular = pod.spec.containers + pod.spec.initContainers.filter(\.isSidecar)
     let initial = pod.spec.initContainers.filter { !$0.isSidecar }
@@ -82,9 +82,13 @@ package struct CgroupValues: Sendable, Equatable {
     let cpuRequests = regular.reduce(Int64(0)) { $0 + (($1.request("cpu") ?? $1.limit("cpu"))?.milliValue ?? 0) }
     let initRequest = initial.map { ($0.request("cpu") ?? $0.limit("cpu"))?.milliValue ?? 0 }.max() ?? 0
     let overhead = pod.spec.json["overhead"]
+    let whole = pod.spec.json["resources"]
+    let wholeRequest = (whole["requests"]["cpu"].quantity ?? whole["limits"]["cpu"].quantity)?.milliValue
     let cpuOverhead = overhead["cpu"].quantity?.milliValue ?? 0
-    cpuWeight = Self.weight(shares: Self.shares(milliCPU: max(cpuRequests, initRequest) + cpuOverhead))
-    cpuQuotaMicros = total { $0.limit("cpu")?.milliValue }.flatMap { Self.quota(milliCPU: $0 + cpuOverhead) }
-    memoryMax = total { $0.limit("memory")?.value }.map { $0 + (overhead["memory"].quantity?.value ?? 0) }
+    cpuWeight = Self.weight(shares: Self.shares(milliCPU: (wholeRequest ?? max(cpuRequests, initRequest)) + cpuOverhead))
+    let cpuLimit = whole["limits"]["cpu"].quantity?.milliValue ?? total { $0.limit("cpu")?.milliValue }
+    cpuQuotaMicros = cpuLimit.flatMap { Self.quota(milliCPU: $0 + cpuOverhead) }
+    let memoryLimit = whole["limits"]["memory"].quantity?.value ?? total { $0.limit("memory")?.value }
+    memoryMax = memoryLimit.map { $0 + (overhead["memory"].quantity?.value ?? 0) }
   }
 }

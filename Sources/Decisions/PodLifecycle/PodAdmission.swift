@@ -15,7 +15,8 @@ package struct PodRejection: Sendable, Equatable {
 /// The node's own check of a pod that somebody has bound to it, maybe past the scheduler. `others` are the pods that are
 /// admitted and have not ended. Nil: the pod is taken.
 package func podRejection(of pod: Pod, on node: Node, others: [Pod], allowedUnsafeSysctls: [String] = []) -> PodRejection? {
-  forbiddenSysctl(pod, allowedUnsafeSysctls) ?? unenforceableAppArmor(pod) ?? wrongOS(pod) ?? unmatchedSelector(pod, node) ?? takenPort(pod, others)
+  forbiddenSysctl(pod, allowedUnsafeSysctls) ?? unenforceableAppArmor(pod) ?? wrongOS(pod) ?? unmatchedSelector(pod, node) ?? takenPort(
+    pod, others)
     ?? missingResource(pod, node, others)
 }
 
@@ -49,7 +50,9 @@ private func unenforceableAppArmor(_ pod: Pod) -> PodRejection? {
     guard let type = context["appArmorProfile"]["type"].string else { return false }
     return type != "Unconfined"
   }
-  guard wants(pod.spec.securityContext) || pod.containersWithRoles.contains(where: { wants($0.container.securityContext) }) else { return nil }
+  guard wants(pod.spec.securityContext) || pod.containersWithRoles.contains(where: { wants($0.container.securityContext) }) else {
+    return nil
+  }
   return PodRejection(
     reason: "AppArmor", message: "Cannot enforce AppArmor: AppArmor is not enabled on the host: this node's runtime does not use it")
 }
@@ -112,6 +115,10 @@ private func takenPort(_ pod: Pod, _ others: [Pod]) -> PodRejection? {
 
 /// What a pod asks of the node: the sum of its containers or its largest init container, and its overhead.
 package func podRequest(_ pod: Pod, _ resource: String) -> Quantity {
+  let overhead = pod.spec.json["overhead"][resource].quantity ?? Quantity(0)
+  // What the pod names as a whole stands above its containers.
+  let whole = pod.spec.json["resources"]
+  if let named = whole["requests"][resource].quantity ?? whole["limits"][resource].quantity { return named + overhead }
   func amount(_ container: Container) -> Quantity { container.request(resource) ?? container.limit(resource) ?? Quantity(0) }
   var sidecars = Quantity(0)
   var start = Quantity(0)
@@ -124,7 +131,6 @@ package func podRequest(_ pod: Pod, _ resource: String) -> Quantity {
     }
   }
   let running = pod.spec.containers.reduce(sidecars) { $0 + amount($1) }
-  let overhead = pod.spec.json["overhead"][resource].quantity ?? Quantity(0)
   return max(start, running) + overhead
 }
 

@@ -4,7 +4,9 @@ import JSONCodec
 import Kubelet
 import KubernetesAPI
 import LinuxKernel
+import PodLifecycle
 import PodNetwork
+import SystemPackage
 
 /// The container runtime as the kubelet's pod workers use it.
 struct RuntimeAdapter: PodRuntime {
@@ -25,6 +27,7 @@ struct RuntimeAdapter: PodRuntime {
   func resize(sandbox: String, pod: ResourceLimits, containers: [String: ResourceLimits]) async throws {
     try await runtime.resize(sandbox: sandbox, pod: pod, containers: containers)
   }
+  func writableDirectories(of sandbox: String) -> [String: FilePath] { runtime.writableDirectories(of: sandbox) }
   func removeContainer(_ id: String, in sandbox: String) async throws { try await runtime.removeContainer(id, in: sandbox) }
   func removeSandbox(_ id: String) async throws { try await runtime.removeSandbox(id) }
 
@@ -112,6 +115,14 @@ struct ImagesAdapter: PodImages {
   }
   func retain(image id: String, by container: String) async throws { try await store.retain(image: id, by: container) }
   func release(container: String) async { await store.release(container: container) }
+  func uses() async -> [ImageUse] {
+    let held = Set(store.leases.values)
+    return await store.list().map {
+      ImageUse(
+        id: $0.id, bytes: $0.size, isUsed: held.contains($0.id), cameAt: Timestamp(secondsSinceEpoch: $0.createdAt))
+    }
+  }
+  func remove(image id: String) async throws { try await store.remove(id) }
 }
 
 /// The pod network as the kubelet uses it.

@@ -113,8 +113,15 @@ enum ContainerPlan {
       throw ContainerRuntimeError(.invalid, "container \(spec.name): NUL in an argument or in the environment")
     }
     let capabilities = spec.privileged ? privilegedEverything : CapabilitySet(names: spec.capabilities)
-    if spec.seccomp == .runtimeDefault, !spec.privileged {
-      let index = plan.descriptor(try SeccompProfile.runtimeDefault(capabilities: capabilities))
+    let filter: SharedDescriptor? =
+      switch spec.seccomp {
+      case _ where spec.privileged: nil
+      case .unconfined: nil
+      case .runtimeDefault: try SeccompProfile.runtimeDefault(capabilities: capabilities)
+      case .file(let path): SharedDescriptor(try SeccompProfile.file(path))
+      }
+    if let filter {
+      let index = plan.descriptor(filter)
       plan.edit { $0.fd_seccomp = index }
     }
     plan.flag(POD_TTY, tty)
@@ -173,7 +180,8 @@ enum ContainerPlan {
     do throws(KernelError) {
       return switch mount.source {
       case .bind(let path, let readOnly, let propagation):
-        SharedDescriptor(try DetachedMount.bind(
+        SharedDescriptor(
+          try DetachedMount.bind(
             path: path, readOnly: readOnly, propagation: propagation, readOnlyBelow: mount.isRecursivelyReadOnly))
       case .tmpfs(let size):
         SharedDescriptor(try DetachedMount.tmpfs(size: size))

@@ -171,6 +171,13 @@ extension ContainerRuntime {
     try? burstable?.set(nil, ofPod: sandbox.spec.id)
   }
 
+  /// The writable layers of a sandbox's containers, by id.
+  package func writableDirectories(of id: String) -> [String: FilePath] {
+    guard let sandbox = try? sandbox(id) else { return [:] }
+    let ids = sandbox.containers.withLock { Array($0.keys) }
+    return Dictionary(uniqueKeysWithValues: ids.map { ($0, sandbox.files.container($0).appending("upper")) })
+  }
+
   // MARK: Figures
 
   package struct ContainerStatistics: Sendable {

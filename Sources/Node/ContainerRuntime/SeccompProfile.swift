@@ -48,7 +48,7 @@ enum SeccompProfile {
     return try export(filter)
   }
 
-  private static func export(_ filter: scmp_filter_ctx) throws -> OwnedDescriptor {
+  static func export(_ filter: scmp_filter_ctx) throws -> OwnedDescriptor {
     let scratch = OwnedDescriptor(owning: try KernelError.check("memfd_create", "seccomp", cl_memfd_open("seccomp")))
     try KernelError.check("seccomp_export_bpf", "", seccomp_export_bpf(filter, scratch.rawValue))
     let size = lseek(scratch.rawValue, 0, SEEK_END)

@@ -33,7 +33,7 @@ extension ContainerSpec {
       "workingDirectory": .string(workingDirectory), "uid": .int(Int64(uid)), "gid": .int(Int64(gid)),
       "supplementalGroups": .array(supplementalGroups.map { .int(Int64($0)) }), "umask": .int(Int64(umask)),
       "capabilities": JSON(capabilities), "privileged": .bool(privileged), "noNewPrivileges": .bool(noNewPrivileges),
-      "seccomp": .string(seccomp.rawValue), "oomScoreAdj": JSON(oomScoreAdj), "stdin": .bool(stdin), "tty": .bool(tty),
+      "seccomp": .string(seccomp.text), "oomScoreAdj": JSON(oomScoreAdj), "stdin": .bool(stdin), "tty": .bool(tty),
       "logPath": .string(logPath.string), "terminationMessagePath": .string(terminationMessagePath), "stopSignal": .int(Int64(stopSignal)),
       "rlimits": .array(rlimits.map { [.int(Int64($0.resource)), .int(Int64(bitPattern: $0.soft)), .int(Int64(bitPattern: $0.hard))] }),
     ]
@@ -46,7 +46,7 @@ extension ContainerSpec {
     workingDirectory = json["workingDirectory"].string ?? "/"
     // Values that we wrote ourselves: a file that lost them is refused rather than read as root.
     guard let uid = json["uid"].int.flatMap(UInt32.init(exactly:)), let gid = json["gid"].int.flatMap(UInt32.init(exactly:)),
-      let seccomp = json["seccomp"].string.flatMap(SeccompChoice.init), let noNewPrivileges = json["noNewPrivileges"].bool
+      let seccomp = json["seccomp"].string.flatMap(SeccompChoice.init(text:)), let noNewPrivileges = json["noNewPrivileges"].bool
     else { return nil }
     self.uid = uid
     self.gid = gid

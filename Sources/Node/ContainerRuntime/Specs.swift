@@ -79,7 +79,29 @@ package struct ContainerMount: Sendable {
   }
 }
 
-package enum SeccompChoice: String, Sendable { case runtimeDefault, unconfined }
+package enum SeccompChoice: Sendable, Equatable {
+  case runtimeDefault, unconfined
+  /// A file with a profile as OCI runtimes read it (`linux.seccomp`).
+  case file(FilePath)
+
+  var text: String {
+    switch self {
+    case .runtimeDefault: "runtimeDefault"
+    case .unconfined: "unconfined"
+    case .file(let path): "file:\(path)"
+    }
+  }
+
+  init?(text: String) {
+    switch text {
+    case "runtimeDefault": self = .runtimeDefault
+    case "unconfined": self = .unconfined
+    default:
+      guard text.hasPrefix("file:/") else { return nil }
+      self = .file(FilePath(String(text.dropFirst(5))))
+    }
+  }
+}
 
 package struct ResourceLimit: Sendable, Equatable {
   /// RLIMIT_* number.

@@ -45,6 +45,7 @@ struct ContainerSpecBuilder: Sendable {
       !container.workingDir.isEmpty ? container.workingDir : image.config.workingDirectory.isEmpty ? "/" : image.config.workingDirectory
     spec.mounts = mounts
     apply(security, to: &spec)
+    spec.seccomp = try seccomp(security)
     let values = CgroupValues(container: container, pod: pod, nodeMemoryBytes: services.memoryBytes)
     spec.limits = ResourceLimits(values)
     spec.oomScoreAdj = values.oomScoreAdj
@@ -63,15 +64,34 @@ struct ContainerSpecBuilder: Sendable {
     return try ContainerSecurity(pod: pod, container: container, imageUser: image.config.user, accounts: accounts)
   }
 
+  /// Profiles of pods are files below `<dataDirectory>/seccomp`. Never run with less than was asked for.
+  private func seccomp(_ security: ContainerSecurity) throws -> SeccompChoice {
+    switch security.seccomp {
+    case .runtimeDefault: return .runtimeDefault
+    case .unconfined: return .unconfined
+    case .file(let name):
+      let root = services.configuration.dataDirectory.appending("seccomp")
+      let parts = name.split(separator: "/")
+      guard !name.hasPrefix("/"), !parts.isEmpty, !parts.contains("..") else {
+        throw ContainerConfigError(
+          reason: WaitingReason.createContainerError, "seccomp profile \"\(name)\": must be a relative path without '..'")
+      }
+      let path = root.pushing(FilePath(name))
+      guard HostPathVolume.find(path.string) == .file else {
+        throw ContainerConfigError(reason: WaitingReason.createContainerError, "cannot load seccomp profile \"\(path)\": no such file")
+      }
+      return .file(path)
+    }
+  }
+
   private func apply(_ security: ContainerSecurity, to spec: inout ContainerSpec) {
     spec.uid = security.user.uid
     spec.gid = security.user.gid
-    spec.supplementalGroups = security.user.supplementalGroups
+    spec.supplementalGroups = security.user.groups
     spec.capabilities = security.capabilities.sorted()
     spec.privileged = security.isPrivileged
     spec.noNewPrivileges = security.noNewPrivileges
     spec.readOnlyRootfs = security.readOnlyRoot
-    spec.seccomp = security.seccomp == .runtimeDefault ? .runtimeDefault : .unconfined
     spec.maskPaths = !security.isPrivileged && container.securityContext["procMount"].string != "Unmasked"
   }
 

@@ -65,10 +65,12 @@ package struct ContainerUser: Sendable, Equatable {
     }
   }
 
+  /// The process's groups, its own among them: without it, a file that denies its group something could be had by joining another.
+  package var groups: [UInt32] { supplementalGroups.contains(gid) ? supplementalGroups : [gid] + supplementalGroups }
+
   /// `status.containerStatuses[].user`.
   package var status: JSON {
-    let groups = supplementalGroups.contains(gid) ? supplementalGroups : [gid] + supplementalGroups
-    return [
+    [
       "linux": [
         "uid": .int(Int64(uid)), "gid": .int(Int64(gid)), "supplementalGroups": .array(groups.map { .int(Int64($0)) }),
       ]

@@ -23,6 +23,8 @@ package final class Kubelet: Sendable {
   let hooks: RuntimeHooks
   private let recovered: [SandboxState]
   private let mirrors: MirrorPods
+  private let evictor: Evictor
+  private let imageCollector: ImageCollector
   var log: Logger { services.log }
 
   /// What the kubelet takes from the runtime beside a pod's life: its events, and streams and numbers for the server.
@@ -66,6 +68,10 @@ package final class Kubelet: Sendable {
     self.nodeAgent = nodeAgent
     self.recovered = recovered
     self.hooks = hooks
+    imageCollector = ImageCollector(images: images, measures: nodeAgent.measures, events: events, clock: clock, log: log)
+    evictor = Evictor(
+      services: services, pods: pods, nodeAgent: nodeAgent, measures: nodeAgent.measures, images: imageCollector,
+      statistics: hooks.statistics)
     mirrors = MirrorPods(client: client, nodeName: configuration.nodeName, log: log)
   }
 
@@ -78,6 +84,8 @@ package final class Kubelet: Sendable {
       group.addTask { await self.nodeAgent.run() }
       group.addTask { await self.followRuntime() }
       group.addTask { await self.followPods() }
+      group.addTask { await self.evictor.run() }
+      group.addTask { await self.imageCollector.run() }
       if let directory = services.configuration.staticPodDirectory {
         group.addTask { await self.followManifests(directory) }
       }
@@ -159,9 +167,18 @@ package final class Kubelet: Sendable {
     for uid in (try? FileManager.default.contentsOfDirectory(atPath: directory.string)) ?? [] where !known.contains(uid) {
       do {
         try await services.volumes.teardown(podUID: uid)
+        removeLogs(of: uid)
       } catch {
         log.warning("the directory of pod \(uid), which is gone, was not removed: \(error)")
       }
+    }
+  }
+
+  /// `<namespace>_<name>_<uid>` below the log directory, which other agents' pods may share.
+  private func removeLogs(of uid: String) {
+    let directory = services.configuration.logDirectory
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: directory.string)) ?? [] where name.hasSuffix("_\(uid)") {
+      removeTree(directory.appending(name))
     }
   }
 
@@ -211,6 +228,7 @@ package final class Kubelet: Sendable {
     guard pod.status["startTime"].isNull else { return nil }
     let others = pods.all.filter { !$0.hasEnded }.map(\.granted)
     let node = Node(nodeAgent.node ?? .null)
+    if let refused = pressureRejection(of: pod, conditions: nodeAgent.pressures) { return refused }
     return podRejection(of: pod, on: node, others: others, allowedUnsafeSysctls: services.configuration.allowedUnsafeSysctls)
   }
 

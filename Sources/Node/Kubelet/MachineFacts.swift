@@ -5,7 +5,7 @@ import SystemPackage
   import Glibc
 #endif
 
-/// What a Node object says about the machine. Read once; what changes is read by `MachinePressure`.
+/// What a Node object says about the machine. Read once; what changes is read by `NodeMeasures`.
 package struct MachineFacts: Sendable, Equatable {
   package var cpus = 1
   package var memoryBytes: Int64 = 0
@@ -81,14 +81,6 @@ package struct MachineFacts: Sendable, Equatable {
 
 /// What the node runs short of.
 package struct MachinePressure: Sendable, Equatable {
-  /// Less than this much free memory, in bytes, is pressure.
-  package static let memoryFreeMin: Int64 = 100 << 20
-  /// Less than this part of the disk or of its inodes free is pressure.
-  package static let diskFreeMin = 0.10
-  package static let inodesFreeMin = 0.05
-  /// More than this part of the process ids taken is pressure.
-  package static let processesMax = 0.95
-
   package var memory = false
   package var disk = false
   package var processes = false
@@ -97,20 +89,6 @@ package struct MachinePressure: Sendable, Equatable {
     self.memory = memory
     self.disk = disk
     self.processes = processes
-  }
-
-  package static func read(dataDirectory: FilePath) -> MachinePressure {
-    var pressure = MachinePressure()
-    let available = (ProcFile.kilobytes("/proc/meminfo")["MemAvailable"] ?? Int64.max / 1024) * 1024
-    pressure.memory = available < memoryFreeMin
-    let disk = disk(dataDirectory)
-    pressure.disk = disk.total > 0 && (disk.free < diskFreeMin || disk.inodesFree < inodesFreeMin)
-    // "0.10 0.20 0.30 2/345 6789": runnable and all threads.
-    let threads = ProcFile.line("/proc/loadavg").split(separator: " ").dropFirst(3).first?.split(separator: "/").last.flatMap { Int64($0) }
-    if let threads, let most = Int64(ProcFile.line("/proc/sys/kernel/pid_max")), most > 0 {
-      pressure.processes = Double(threads) > Double(most) * processesMax
-    }
-    return pressure
   }
 
   /// Bytes in all, and which parts of the bytes and the inodes are free.

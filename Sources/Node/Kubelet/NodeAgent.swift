@@ -24,6 +24,7 @@ package final class NodeAgent: Sendable {
   let clock: KubeletClock
   let log: Logger
   package let facts: MachineFacts
+  package let measures: NodeMeasures
   private let images: @Sendable () async -> [(names: [String], bytes: Int64)]
   private let state = Mutex(State())
 
@@ -32,11 +33,12 @@ package final class NodeAgent: Sendable {
     var problems: [String] = ["container runtime status check may not have completed yet"]
     var writtenAt = Timestamp(secondsSinceEpoch: 0)
     var changed: AsyncStream<Void>.Continuation?
+    var conditions = PressureConditions()
   }
 
   package init(
     configuration: KubeletConfiguration, client: KubernetesClient, events: EventRecorder, clock: KubeletClock, log: Logger,
-    facts: MachineFacts? = nil, images: @escaping @Sendable () async -> [(names: [String], bytes: Int64)]
+    facts: MachineFacts? = nil, measures: NodeMeasures? = nil, images: @escaping @Sendable () async -> [(names: [String], bytes: Int64)]
   ) {
     self.configuration = configuration
     self.client = client
@@ -44,6 +46,7 @@ package final class NodeAgent: Sendable {
     self.clock = clock
     self.log = log
     self.facts = facts ?? MachineFacts.read(dataDirectory: configuration.dataDirectory)
+    self.measures = measures ?? .system(dataDirectory: configuration.dataDirectory)
     self.images = images
   }
 
@@ -55,6 +58,20 @@ package final class NodeAgent: Sendable {
     let changed = state.withLock { state in
       defer { state.problems = problems }
       return state.problems == problems ? nil : state.changed
+    }
+    changed?.yield()
+  }
+
+  /// `MemoryPressure`, `DiskPressure`, `PIDPressure`: those that hold.
+  var pressures: Set<String> { state.withLock { $0.conditions.active } }
+
+  /// The node is short of something: told at once where that is news.
+  func pressureFound(_ met: [MetThreshold]) {
+    let now = clock.now()
+    let changed = state.withLock { state in
+      let before = state.conditions.active
+      state.conditions.update(met, now: now)
+      return state.conditions.active == before ? nil : state.changed
     }
     changed?.yield()
   }
@@ -88,8 +105,16 @@ package final class NodeAgent: Sendable {
   }
 
   private func input() async -> NodeStatusInput {
-    NodeStatusInput(
-      facts: facts, pressure: MachinePressure.read(dataDirectory: configuration.dataDirectory),
+    let met = metThresholds(measures.levels())
+    let now = clock.now()
+    let active = state.withLock { state in
+      state.conditions.update(met, now: now)
+      return state.conditions.active
+    }
+    return NodeStatusInput(
+      facts: facts,
+      pressure: MachinePressure(
+        memory: active.contains("MemoryPressure"), disk: active.contains("DiskPressure"), processes: active.contains("PIDPressure")),
       problems: state.withLock { $0.problems }, images: await images())
   }
 

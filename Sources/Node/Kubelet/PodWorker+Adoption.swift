@@ -14,6 +14,7 @@ extension PodWorker {
     let isWhole = sandbox.isAlive && !observed.podIPs.isEmpty
     observed.sandbox = isWhole ? .ready(attempt: attempt) : .dead(attempt: attempt)
     adoptAllocation()
+    observed.adoptVolumeImages(status)
     for state in sandbox.containers.sorted(by: { $0.attempt < $1.attempt }) {
       guard let run = adoptedRun(state, in: sandbox, attempt, Self.told(state.id, in: status.isNull ? pod.status : status)) else {
         continue

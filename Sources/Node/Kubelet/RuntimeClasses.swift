@@ -21,6 +21,10 @@ package final class RuntimeClasses: Sendable {
 
   /// Throws where the pod asks for a runtime that this node does not have.
   package func check(_ pod: Pod) async throws {
+    if pod.spec.json["hostUsers"].bool == false {
+      // Never with less separation than was asked for.
+      throw Refusal(description: "can't set `spec.hostUsers: false`, runtime does not support user namespaces")
+    }
     guard let name = pod.spec.json["runtimeClassName"].string, !name.isEmpty else { return }
     let handler = try await handler(of: name)
     guard Self.handlers.contains(handler) else {

@@ -5,6 +5,7 @@ import KubernetesAPI
 import KubernetesClient
 import LinuxKernel
 import Logging
+import PodLifecycle
 import PodNetwork
 import SystemPackage
 
@@ -21,6 +22,8 @@ package protocol PodRuntime: Sendable {
   func run(_ argv: [String], container: String, in sandbox: String, outputMax: Int) async throws -> CommandResult
   /// Writes other limits into a pod's cgroup and those of containers, by id. Refuses memory limits below what is in use.
   func resize(sandbox: String, pod: ResourceLimits, containers: [String: ResourceLimits]) async throws
+  /// Where running and ended containers of a sandbox write, by id.
+  func writableDirectories(of sandbox: String) -> [String: FilePath]
   func removeContainer(_ id: String, in sandbox: String) async throws
   /// Kills what is left and takes everything of the sandbox away. Succeeds where there is none.
   func removeSandbox(_ id: String) async throws
@@ -43,6 +46,10 @@ package protocol PodImages: Sendable {
   func pull(_ name: String, credentials: [RegistryCredential]) async throws -> ImageRecord
   func retain(image id: String, by container: String) async throws
   func release(container: String) async
+  /// All images, and which are held.
+  func uses() async -> [ImageUse]
+  /// Refuses those that are held.
+  func remove(image id: String) async throws
 }
 
 /// The part of the pod network that a sandbox needs.

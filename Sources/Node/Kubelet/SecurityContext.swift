@@ -12,7 +12,11 @@ package struct ContainerSecurity: Sendable, Equatable {
   package var readOnlyRoot = false
   package var seccomp = Seccomp.runtimeDefault
 
-  package enum Seccomp: Sendable, Equatable { case runtimeDefault, unconfined }
+  package enum Seccomp: Sendable, Equatable {
+    case runtimeDefault, unconfined
+    /// A path below the node's folder of profiles.
+    case file(String)
+  }
 
   /// What a container gets without asking, as in CRI-O: nine of the kernel's 41.
   package static let defaultCapabilities: Set<String> = [
@@ -76,11 +80,11 @@ package struct ContainerSecurity: Sendable, Equatable {
     case _ where isPrivileged: seccomp = .unconfined
     case "Unconfined": seccomp = .unconfined
     case "Localhost":
-      // Never run with less than was asked for.
-      throw ContainerConfigError(
-        reason: WaitingReason.createContainerError,
-        "seccomp profile \"\(profile["localhostProfile"].string ?? "")\": this node takes RuntimeDefault or Unconfined, not profiles from files"
-      )
+      guard let file = profile["localhostProfile"].string, !file.isEmpty else {
+        throw ContainerConfigError(
+          reason: WaitingReason.createContainerError, "localhostProfile must be set if seccompProfile type is Localhost.")
+      }
+      seccomp = .file(file)
     default: seccomp = .runtimeDefault
     }
   }

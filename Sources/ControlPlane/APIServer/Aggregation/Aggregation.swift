@@ -28,6 +28,8 @@ extension APIServer {
       request, url: "https://\(target.host):\(backend.port)\(request.uri)", client: client, adding: identity)
   }
 
+  // Unlike upstream: an APIService without a caBundle is reached by the system's authorities for requests, and not for upgraded connections.
+
   /// A connection that becomes another protocol's: from the answer's head on, bytes go across as they are.
   private func upgraded(
     _ request: ServedRequest, to target: ExternalVersion, _ backend: Backend, _ identity: [(String, String)]

@@ -72,7 +72,7 @@ struct AggregationController: Sendable {
       for (name, version) in wanted {
         var version = version
         if let before = known[name] {
-          (version.resources, version.isAvailable) = (before.resources, before.isAvailable)
+          (version.resources, version.isAvailable, version.openAPI) = (before.resources, before.isAvailable, before.openAPI)
           if version != before { due[name] = nil }
         }
         known[name] = version
@@ -112,7 +112,8 @@ struct AggregationController: Sendable {
     var result = version
     let verdict: Verdict
     do {
-      result.resources = try await discovery(of: version)
+      result.resources = try JSON.parse(try await ask(version, "/apis/\(version.group)/\(version.version)"))
+      result.openAPI = await openAPI(of: version)
       verdict = Verdict(isAvailable: true, reason: "Passed", message: "all checks passed")
     } catch let failure as APIFailure where failure.code == 404 {
       let (namespace, name) = (version.service["namespace"].string ?? "", version.service["name"].string ?? "")
@@ -130,18 +131,29 @@ struct AggregationController: Sendable {
 
   private struct BadAnswer: Error, CustomStringConvertible { let description: String }
 
-  private func discovery(of version: ExternalVersion) async throws -> JSON {
+  private func ask(_ version: ExternalVersion, _ path: String) async throws -> [UInt8] {
     let backend = try await server.backend(of: version)
     let client = try server.backends.client(
       name: version.host, address: backend.host, trust: version.trust, identity: server.configuration.frontProxyIdentity)
-    var request = HTTPClientRequest(url: "https://\(version.host):\(backend.port)/apis/\(version.group)/\(version.version)")
+    var request = HTTPClientRequest(url: "https://\(version.host):\(backend.port)\(path)")
     request.headers = [
       FrontProxy.userHeader: "system:kube-aggregator", FrontProxy.groupHeader: "system:masters", "Accept": "application/json",
     ]
     let answer = try await client.execute(request, timeout: .seconds(Self.checkSeconds))
     let body = Array((try await answer.body.collect(upTo: Self.documentBytesMax)).readableBytesView)
     guard (200..<300).contains(answer.status.code) else { throw BadAnswer(description: "bad status from it: \(answer.status.code)") }
-    return try JSON.parse(body)
+    return body
+  }
+
+  /// A server without these documents serves its kinds all the same.
+  private func openAPI(of version: ExternalVersion) async -> ExternalOpenAPI? {
+    let v3 = try? await ask(version, "/openapi/v3/apis/\(version.group)/\(version.version)")
+    let v2 = (try? await ask(version, "/openapi/v2")).flatMap { try? JSON.parse($0) }
+    return ExternalOpenAPI(
+      v3: v3.flatMap { (try? JSON.parse($0))?["openapi"].string == nil ? nil : $0 },
+      v2: v2.flatMap {
+        $0["swagger"].string == nil ? nil : OpenAPIMerge.part(of: $0, group: version.group, version: version.version)
+      })
   }
 
   private func write(_ object: JSON, _ verdict: Verdict) async {

@@ -1,6 +1,25 @@
 import APIMachinery
 import JSONCodec
 
+/// OpenAPI documents of a group version that another server serves.
+struct ExternalOpenAPI: Sendable, Equatable {
+  /// `/openapi/v3/apis/<group>/<version>`, as it came.
+  var v3: OpenAPIDocuments.Document?
+  /// Its part of `/openapi/v2`.
+  var v2: JSON?
+  /// Changes with either.
+  let hash: String
+
+  init?(v3: [UInt8]?, v2: JSON?) {
+    guard v3 != nil || v2 != nil else { return nil }
+    self.v3 = v3.map { OpenAPIDocuments.document(bytes: $0) }
+    self.v2 = v2
+    hash = (self.v3?.hash ?? "") + (v2.map { OpenAPIDocuments.document($0).hash } ?? "")
+  }
+
+  static func == (a: ExternalOpenAPI, b: ExternalOpenAPI) -> Bool { a.hash == b.hash }
+}
+
 /// A group and version that another API server serves behind this one.
 struct ExternalVersion: Sendable, Equatable {
   let group: String
@@ -14,6 +33,8 @@ struct ExternalVersion: Sendable, Equatable {
   /// Its APIResourceList as it was last told; nil before it was reached.
   var resources: JSON?
   var isAvailable = false
+  /// What its OpenAPI documents say of this group version; nil where it has none.
+  var openAPI: ExternalOpenAPI?
 
   /// Nil for what this server serves itself.
   init?(_ apiService: JSON) {

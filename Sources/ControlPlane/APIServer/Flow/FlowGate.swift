@@ -24,10 +24,14 @@ final class FlowGate: Sendable {
     case waiting(CheckedContinuation<Verdict, Never>)
     case settled(Verdict)
   }
-  private struct Series: Hashable {
+  private struct Series: Hashable, Comparable {
     let schema, level: String
     /// Nil: it ran.
     let rejection: FlowControl.Rejection?
+
+    static func < (a: Series, b: Series) -> Bool {
+      (a.level, a.schema, a.rejection?.rawValue ?? "") < (b.level, b.schema, b.rejection?.rawValue ?? "")
+    }
   }
   private struct State {
     var control: FlowControl
@@ -70,7 +74,10 @@ final class FlowGate: Sendable {
       return (Pass(schema: schema, level: level, ticket: ticket), arrival)
     }
     // The catch-all takes every user that there is; whoever is in no group at all is not held up.
-    guard let pass else { return Pass(schema: FlowSchema(DefaultFlows.mandatorySchemas[0]), level: PriorityLevel(DefaultFlows.mandatoryLevels[0]), ticket: nil) }
+    guard let pass else {
+      return Pass(
+        schema: FlowSchema(DefaultFlows.mandatorySchemas[0]), level: PriorityLevel(DefaultFlows.mandatoryLevels[0]), ticket: nil)
+    }
     switch arrival {
     case .exempt, .run: return pass
     case .reject(let why): throw Refusal(pass: pass, why: why)
@@ -167,7 +174,7 @@ final class FlowGate: Sendable {
     state.withLock { state in
       var text = "# HELP apiserver_flowcontrol_dispatched_requests_total Requests that were let in.\n"
       text += "# TYPE apiserver_flowcontrol_dispatched_requests_total counter\n"
-      let sorted = state.counts.sorted { ($0.key.level, $0.key.schema, $0.key.rejection?.rawValue ?? "") < ($1.key.level, $1.key.schema, $1.key.rejection?.rawValue ?? "") }
+      let sorted = state.counts.sorted { $0.key < $1.key }
       func labels(_ series: Series) -> String { "flow_schema=\"\(series.schema)\",priority_level=\"\(series.level)\"" }
       for (series, count) in sorted where series.rejection == nil {
         text += "apiserver_flowcontrol_dispatched_requests_total{\(labels(series))} \(count)\n"

@@ -6,6 +6,8 @@ import JSONCodec
 import NIOHTTP1
 import Synchronization
 
+// Unlike upstream: a write costs one seat whatever the number of watchers that hear of it, and a watch holds its seat only while it is set up.
+
 /// What lists of each kind came to last time, which says what the next one will cost.
 final class ListSizes: Sendable {
   /// Objects whose list costs as much as one ordinary request, and the most seats that one list takes.

@@ -1,6 +1,8 @@
 import JSONCodec
 import KubernetesAPI
 
+// Unlike upstream: metrics.k8s.io needs no metrics-server; kubelets are read when somebody asks, so that the first answer takes a second.
+
 /// Keeps the last two readings of each node that somebody asks about. Nobody asked: nothing is read, and an idle cluster stays idle.
 actor UsageReader {
   /// Seconds for which a reading answers all who ask.

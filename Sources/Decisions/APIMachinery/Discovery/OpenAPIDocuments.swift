@@ -97,7 +97,15 @@ package final class OpenAPIDocuments: Sendable {
   /// `application/com.github.proto-openapi.spec.v2.v1.0+protobuf`.
   package func openAPIV2Protobuf() -> Document { kept("v2+protobuf") { OpenAPIProtobuf.encode(openAPIV2()) } }
 
-  func openAPIV2() -> JSON {
+  /// A document that was put together elsewhere.
+  package static func document(_ json: JSON, isProtobuf: Bool = false) -> Document {
+    let bytes = isProtobuf ? OpenAPIProtobuf.encode(json) : json.serialized()
+    return Document(bytes: bytes, hash: hash(bytes))
+  }
+
+  package static func document(bytes: [UInt8]) -> Document { Document(bytes: bytes, hash: hash(bytes)) }
+
+  package func openAPIV2() -> JSON {
     var paths = OpenAPIPaths(version: .v2)
     for resource in registry.resources where resource.isServed { paths.add(resource, registry: registry) }
     var schemas = paths.schemas

@@ -126,7 +126,8 @@ actor PodVolumeSet {
       switch HostPathVolume.find(found.path) {
       case .directory: try giveToGroup(found.path, pod, readOnly: found.isReadOnly)
       case .nothing: throw VolumeError(volume: volumeName, "path \"\(found.path)\" does not exist")
-      default: throw VolumeError(volume: volumeName, "path \"\(found.path)\" is not a directory; block devices are not supported on this node")
+      default:
+        throw VolumeError(volume: volumeName, "path \"\(found.path)\" is not a directory; block devices are not supported on this node")
       }
     }
     bound[name] = found
@@ -366,42 +367,6 @@ actor PodVolumeSet {
     removeTree(FilePath(podDirectory))
     var status = stat()
     if lstat(podDirectory, &status) == 0 { throw VolumeIOError("rmdir", podDirectory, EBUSY) }
-  }
-}
-
-/// Volumes by what makes them.
-enum VolumeKind: Equatable {
-  case emptyDir, hostPath
-  /// Files from the API: configMap, secret, downwardAPI, projected.
-  case projection
-  /// A persistent volume claim, of its own or made for the pod.
-  case claim
-  /// The files of an image.
-  case image
-  case unknown(String)
-
-  init(_ volume: JSON) {
-    let keys = Set(volume.object?.keys ?? []).subtracting(["name"])
-    if keys.contains("hostPath") {
-      self = .hostPath
-    } else if keys == ["persistentVolumeClaim"] || keys == ["ephemeral"] {
-      self = .claim
-    } else if keys == ["image"] {
-      self = .image
-    } else if !keys.isDisjoint(with: ["configMap", "secret", "downwardAPI", "projected"]) {
-      self = .projection
-    } else if keys.isEmpty || keys == ["emptyDir"] {
-      self = .emptyDir
-    } else {
-      self = .unknown(keys.sorted().joined(separator: ", "))
-    }
-  }
-
-  /// The directory's name after `kubernetes.io~`.
-  static func plugin(_ volume: JSON) -> String {
-    for (key, plugin) in [("configMap", "configmap"), ("secret", "secret"), ("downwardAPI", "downward-api"), ("projected", "projected")]
-    where !volume[key].isNull { return plugin }
-    return "empty-dir"
   }
 }
 
