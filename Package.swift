@@ -82,7 +82,8 @@ let storageAndTransport: [Target] = [
 ]
 
 let node: [Target] = [
-  room("Node", "ContainerImages", ["OCISpec", "JSONCodec", "LinuxKernel", "CLinux", "CArchive", systemPackage, httpClient, crypto, nioCore, nioPosix, nioHTTP1, nioSSL, log]),
+  room("Node", "ContainerImages", ["OCISpec", "JSONCodec", "LinuxKernel", "CLinux", "CArchive", systemPackage, httpClient, crypto,
+    nioCore, nioPosix, nioHTTP1, nioSSL, log]),
   room("Node", "ContainerRuntime", ["LinuxKernel", "CgroupV2", "OverlayMounts", "CLinux", "CSeccomp", "JSONCodec", systemPackage, log]),
   room("Node", "PodNetwork", ["LinuxKernel", "Netlink", "NFTables", "JSONCodec", systemPackage, log]),
   room("Node", "ServiceProxy", [
@@ -92,13 +93,15 @@ let node: [Target] = [
   room("Node", "ClusterDNS", ["NFTables", "Netlink", "LinuxKernel", "KubernetesClient", "KubernetesAPI", "JSONCodec", systemPackage, nioCore, nioPosix, log]),
   room("Node", "Kubelet", [
     "KubernetesAPI", "JSONCodec", "PodLifecycle", "KubernetesClient", "ContainerRuntime", "ContainerImages", "PodNetwork",
-    "HTTPServing", "RemoteStreams", "LinuxKernel", "CLinux", "CgroupV2", "OverlayMounts", "OCISpec", systemPackage, httpClient, nioCore, nioPosix, nioHTTP1, nioHTTP2, nioSSL, yams, log,
+    "HTTPServing", "RemoteStreams", "LinuxKernel", "CLinux", "CgroupV2", "OverlayMounts", "OCISpec", systemPackage, httpClient,
+    nioCore, nioPosix, nioHTTP1, nioHTTP2, nioSSL, yams, log,
   ]),
 ]
 
 let controlPlane: [Target] = [
   room("ControlPlane", "APIServer", [
-    "KubernetesAPI", "JSONCodec", "APIMachinery", "Admission", "AdmissionPolicies", "CEL", "Authorization", "FlowControl", "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams",
+    "KubernetesAPI", "JSONCodec", "APIMachinery", "Admission", "AdmissionPolicies", "CEL", "Authorization", "FlowControl",
+    "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams",
     "CZlib",
     nioCore, nioPosix, nioHTTP1, nioSSL, nioHTTP2, httpClient, x509, crypto, cryptoExtras, yams, log, systemPackage,
   ]),
@@ -110,7 +113,8 @@ let executables: [Target] = [
   .executableTarget(
     name: "swiftlet",
     dependencies: [
-      "APIServer", "Scheduler", "Scheduling", "ControllerManager", "ServiceProxy", "ClusterDNS", "Kubelet", "PodLifecycle", "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
+      "APIServer", "Scheduler", "Scheduling", "ControllerManager", "ServiceProxy", "ClusterDNS", "Kubelet", "PodLifecycle",
+      "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
       "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "HTTPServing", "JSONCodec", "KubernetesAPI", "CLinux",
       systemPackage, arguments, log, nioCore, nioPosix, nioHTTP1, httpClient, x509, crypto,
     ],
@@ -136,7 +140,8 @@ let roomTests: [Target] = [
   tests("AuthorizationTests", ["Authorization", "KubernetesAPI", "JSONCodec"]),
   tests("AdmissionPoliciesTests", ["AdmissionPolicies", "APIMachinery", "CEL", "KubernetesAPI", "JSONCodec"]),
   tests("APIServerTests", [
-    "APIServer", "APIMachinery", "Authorization", "FlowControl", "HTTPServing", "KubernetesAPI", "KubernetesClient", "JSONCodec", "RevisionStore", systemPackage, httpClient,
+    "APIServer", "APIMachinery", "Authorization", "FlowControl", "HTTPServing", "KubernetesAPI", "KubernetesClient", "JSONCodec",
+    "RevisionStore", systemPackage, httpClient,
     nioCore, nioPosix, nioHTTP1, x509, crypto, cryptoExtras, log,
   ]),
   tests("RevisionStoreTests", ["RevisionStore"]),

@@ -24,16 +24,21 @@ func plainNode(_ index: Int) -> JSON {
   return [
     "metadata": [
       "name": .string(name),
-      "labels": ["kubernetes.io/hostname": .string(name), "topology.kubernetes.io/zone": .string("zone-\(index % 3)"), "kubernetes.io/os": "linux"],
+      "labels": [
+        "kubernetes.io/hostname": .string(name), "topology.kubernetes.io/zone": .string("zone-\(index % 3)"), "kubernetes.io/os": "linux",
+      ],
     ],
     "status": ["allocatable": ["cpu": "4", "memory": "32Gi", "ephemeral-storage": "100Gi", "pods": 110]],
   ]
 }
 
-func plainPod(_ index: Int, cpu: String = "100m", labels: JSON = [:], namespace: String = "bench", priority: Int = 0, spec: JSON = [:]) -> JSON {
+func plainPod(_ index: Int, cpu: String = "100m", labels: JSON = [:], namespace: String = "bench", priority: Int = 0, spec: JSON = [:])
+  -> JSON
+{
   var pod: JSON = [
     "metadata": [
-      "name": .string("pod-\(index)"), "namespace": .string(namespace), "uid": .string("\(namespace)-\(index)-\(priority)"), "labels": labels,
+      "name": .string("pod-\(index)"), "namespace": .string(namespace), "uid": .string("\(namespace)-\(index)-\(priority)"),
+      "labels": labels,
       "creationTimestamp": "2026-01-01T00:00:00Z",
     ],
     "spec": spec,
@@ -54,14 +59,18 @@ func plainPod(_ index: Int, cpu: String = "100m", labels: JSON = [:], namespace:
 func spec(_ text: String) -> JSON { (try? JSON.parse(text)) ?? .null }
 
 let zoned = spec(
-  #"{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"topology.kubernetes.io/zone","operator":"In","values":["zone-0","zone-1"]}]}]}}}}"#)
+  #"{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"topology.kubernetes.io/zone","operator":"In","values":["zone-0","zone-1"]}]}]}}}}"#
+)
 let spread = spec(
-  #"{"topologySpreadConstraints":[{"maxSkew":5,"topologyKey":"topology.kubernetes.io/zone","whenUnsatisfiable":"DoNotSchedule","labelSelector":{"matchLabels":{"color":"blue"}}}]}"#)
+  #"{"topologySpreadConstraints":[{"maxSkew":5,"topologyKey":"topology.kubernetes.io/zone","whenUnsatisfiable":"DoNotSchedule","labelSelector":{"matchLabels":{"color":"blue"}}}]}"#
+)
 let apart = spec(
-  #"{"affinity":{"podAntiAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{"labelSelector":{"matchLabels":{"color":"green"}},"topologyKey":"kubernetes.io/hostname","namespaces":["bench","other"]}]}}}"#)
+  #"{"affinity":{"podAntiAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{"labelSelector":{"matchLabels":{"color":"green"}},"topologyKey":"kubernetes.io/hostname","namespaces":["bench","other"]}]}}}"#
+)
 func daemon(_ node: Int) -> JSON {
   spec(
-    #"{"tolerations":[{"operator":"Exists"}],"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchFields":[{"key":"metadata.name","operator":"In","values":["node-\#(node)"]}]}]}}}}"#)
+    #"{"tolerations":[{"operator":"Exists"}],"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchFields":[{"key":"metadata.name","operator":"In","values":["node-\#(node)"]}]}]}}}}"#
+  )
 }
 
 let workloads = [
@@ -151,5 +160,6 @@ for workload in workloads {
   let times = workload.threshold > 0 ? "\((rate / workload.threshold * 10).rounded() / 10)" : "-"
   print(
     "| \(padded(workload.name, 18)) | \(count) | \(placed) of \(pods.count) | \(Int(rate)) | \(Int(workload.threshold)) | \(times) | "
-      + "\(microseconds(player.decisions[player.decisions.count / 2])) | \(microseconds(player.decisions[player.decisions.count * 99 / 100])) |")
+      + "\(microseconds(player.decisions[player.decisions.count / 2])) | \(microseconds(player.decisions[player.decisions.count * 99 / 100])) |"
+  )
 }

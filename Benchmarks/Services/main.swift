@@ -14,7 +14,9 @@ let counts = CommandLine.arguments.dropFirst().compactMap { Int($0) }
 let serviceCount = counts.first ?? 10_000
 let endpointCount = counts.dropFirst().first ?? 2
 
-func milliseconds(_ duration: Duration) -> Double { Double(duration.components.attoseconds) / 1e15 + Double(duration.components.seconds) * 1000 }
+func milliseconds(_ duration: Duration) -> Double {
+  Double(duration.components.attoseconds) / 1e15 + Double(duration.components.seconds) * 1000
+}
 func text(_ value: Double) -> String { "\((value * 100).rounded() / 100)" }
 
 func service(_ index: Int) -> JSON {
@@ -66,7 +68,9 @@ let deciding = try clock.measure {
 let start = clock.now
 try await kernel.apply(changes, to: layout.table)
 let telling = clock.now - start
-print("\(serviceCount) services x \(endpointCount) endpoints: rules decided \(text(milliseconds(deciding))) ms, in the kernel \(text(milliseconds(telling))) ms")
+print(
+  "\(serviceCount) services x \(endpointCount) endpoints: rules decided \(text(milliseconds(deciding))) ms, in the kernel \(text(milliseconds(telling))) ms"
+)
 
 for (what, isMore) in [("one endpoint replaced", false), ("one endpoint more or less", true)] {
   var times: [Double] = []

@@ -98,7 +98,8 @@ private func resource(_ group: String, _ plural: String) -> ResourceInfo {
       #expect(stranger.status == 409)
       #expect(
         stranger.body["message"].string?.contains(
-          "the UID in the precondition (x) does not match the UID in record (\(made["uid"].string ?? "")). The object might have been deleted")
+          "the UID in the precondition (x) does not match the UID in record (\(made["uid"].string ?? "")). The object might have been deleted"
+        )
           == true)
       #expect(try await test.call("DELETE", Self.path + "/a", ["preconditions": ["resourceVersion": "1"]]).status == 409)
       let right: JSON = ["preconditions": ["uid": made["uid"], "resourceVersion": made["resourceVersion"]]]

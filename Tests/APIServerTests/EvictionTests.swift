@@ -107,7 +107,8 @@ private func budget(
         ])
       #expect(made.status == 201)
       let body: JSON = ["status": ["phase": "Running", "conditions": [["type": "Ready", "status": "True"]]]]
-      #expect(try await test.call("PATCH", Self.pods + "/p\(index)/status", contentType: "application/merge-patch+json", body).status == 200)
+      #expect(
+        try await test.call("PATCH", Self.pods + "/p\(index)/status", contentType: "application/merge-patch+json", body).status == 200)
     }
   }
 

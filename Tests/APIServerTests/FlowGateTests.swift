@@ -44,7 +44,9 @@ private func asks(_ user: String) -> FlowRequest {
     gate.leave(pass)
     for one in passes.dropFirst() { gate.leave(one) }
     #expect(gate.load(of: "global-default").seats == 0)
-    #expect(gate.metrics.contains("apiserver_flowcontrol_dispatched_requests_total{flow_schema=\"global-default\",priority_level=\"global-default\"}"))
+    #expect(
+      gate.metrics.contains(
+        "apiserver_flowcontrol_dispatched_requests_total{flow_schema=\"global-default\",priority_level=\"global-default\"}"))
   }
 
   @Test func whoHasWaitedLongEnoughIsTold() async throws {
@@ -126,7 +128,9 @@ private func asks(_ user: String) -> FlowRequest {
           && answer.headers.first(name: "x-kubernetes-pf-prioritylevel-uid") == level
       }
       // Errors tell it too.
-      #expect(try await server.ask(.GET, "/api/v1/secrets", certificate: jane).headers.first(name: "x-kubernetes-pf-flowschema-uid")?.isEmpty == false)
+      #expect(
+        try await server.ask(.GET, "/api/v1/secrets", certificate: jane).headers.first(name: "x-kubernetes-pf-flowschema-uid")?.isEmpty
+          == false)
 
       // A schema of one's own counts from now on, and says when it leads nowhere.
       let own: JSON = [
@@ -170,7 +174,9 @@ private func asks(_ user: String) -> FlowRequest {
       let jane = try server.authority.client(user: "jane", groups: [])
       let level: JSON = [
         "metadata": ["name": "narrow"],
-        "spec": ["type": "Limited", "limited": ["nominalConcurrencyShares": 1, "borrowingLimitPercent": 0, "limitResponse": ["type": "Reject"]]],
+        "spec": [
+          "type": "Limited", "limited": ["nominalConcurrencyShares": 1, "borrowingLimitPercent": 0, "limitResponse": ["type": "Reject"]],
+        ],
       ]
       _ = try await server.admin.create(ResourcePath(group: "flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"), level)
       _ = try await server.admin.create(

@@ -42,7 +42,8 @@ import X509
         #expect(answer.code == 400 && answer.message.contains("exceeded max depth"), "\(depth): \(answer)")
         let objects = String(repeating: "{\"a\":", count: depth / 3)
         #expect(try await send(server, .POST, Self.maps, Array(objects.utf8)).code == 400)
-        for yaml in ["data: " + open, "data:\n" + String(repeating: "- ", count: depth), "data:\n" + String(repeating: "? ", count: depth)] {
+        for yaml in ["data: " + open, "data:\n" + String(repeating: "- ", count: depth), "data:\n" + String(repeating: "? ", count: depth)]
+        {
           let answer = try await send(server, .POST, Self.maps, Array(yaml.utf8), "application/yaml")
           #expect(answer.code == 400 && answer.message.hasPrefix("error converting YAML to JSON"), "\(depth): \(answer)")
         }
@@ -72,7 +73,9 @@ import X509
     try await withServer { server in
       _ = try await server.admin.create(.configMaps("default"), ["metadata": ["name": "m"], "data": ["a": "b"]])
       func patch(_ count: Int) -> [UInt8] {
-        Array(("[" + Array(repeating: "{\"op\":\"test\",\"path\":\"/data/a\",\"value\":\"b\"}", count: count).joined(separator: ",") + "]").utf8)
+        Array(
+          ("[" + Array(repeating: "{\"op\":\"test\",\"path\":\"/data/a\",\"value\":\"b\"}", count: count).joined(separator: ",") + "]").utf8
+        )
       }
       let answer = try await send(server, .PATCH, Self.maps + "/m", patch(10_001), "application/json-patch+json")
       #expect(answer.code == 413 && answer.message.contains("The allowed maximum operations in a JSON patch is 10000, got 10001"))
@@ -90,7 +93,8 @@ import X509
     try await withServer { server in
       let bodies: [[UInt8]] = [
         [0x6b, 0x38, 0x73, 0x00], [0x6b, 0x38, 0x73, 0x00] + Array(repeating: 0xff, count: 1_000), Array(repeating: 0x0a, count: 100_000),
-        [], [0xff, 0xfe], Array("{\"metadata\":{\"name\":\"\u{0}\"}}".utf8), Array("null".utf8), Array("[]".utf8), Array("1e999999999".utf8),
+        [], [0xff, 0xfe], Array("{\"metadata\":{\"name\":\"\u{0}\"}}".utf8), Array("null".utf8), Array("[]".utf8),
+        Array("1e999999999".utf8),
       ]
       for body in bodies {
         for type in ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"] {
@@ -107,7 +111,8 @@ import X509
       "spec": [
         "group": "example.com", "scope": "Namespaced",
         "names": [
-          "plural": .string(name + "s"), "singular": .string(name), "kind": .string(name.capitalized), "listKind": .string(name.capitalized + "List"),
+          "plural": .string(name + "s"), "singular": .string(name), "kind": .string(name.capitalized),
+          "listKind": .string(name.capitalized + "List"),
         ],
         "versions": [
           [
@@ -150,7 +155,10 @@ import X509
       let refusal = await #expect(throws: APIStatusError.self) {
         _ = try await client.create(
           path,
-          ["apiVersion": "example.com/v1", "kind": "Pattern", "metadata": ["name": "p"], "spec": ["text": .string(text), "more": .string(text)]])
+          [
+            "apiVersion": "example.com/v1", "kind": "Pattern", "metadata": ["name": "p"],
+            "spec": ["text": .string(text), "more": .string(text)],
+          ])
       }
       #expect(refusal?.code == 422)
       #expect(ContinuousClock.now - start < .seconds(Self.soon))
@@ -174,8 +182,10 @@ import X509
     try await withServer { server in
       let long = String(repeating: "a", count: 200_000)
       for query in [
-        "labelSelector=" + Array(repeating: "a%20in%20(b)", count: 5_000).joined(separator: ","), "labelSelector=((((((((", "fieldSelector=" + long,
-        "continue=" + long, "limit=-1", "limit=99999999999999999999", "resourceVersion=" + long, "timeoutSeconds=abc&watch=1&resourceVersion=x",
+        "labelSelector=" + Array(repeating: "a%20in%20(b)", count: 5_000).joined(separator: ","), "labelSelector=((((((((",
+        "fieldSelector=" + long,
+        "continue=" + long, "limit=-1", "limit=99999999999999999999", "resourceVersion=" + long,
+        "timeoutSeconds=abc&watch=1&resourceVersion=x",
       ] {
         let answer = try await send(server, .GET, Self.maps + "?" + query, [])
         #expect(answer.code == 200 || (400..<500).contains(answer.code), "\(query.prefix(40)): \(answer.code)")

@@ -145,7 +145,9 @@ private func makeWidgets(_ server: ServerUnderTest) async throws {
       try await eventually("the conditions") {
         let conditions = try await admin.get(namespaces, name: "ordered")["status"]["conditions"].array ?? []
         return conditions.contains { $0["type"] == "NamespaceContentRemaining" && $0["status"] == "True" }
-          && conditions.contains { $0["type"] == "NamespaceFinalizersRemaining" && $0["message"].string?.contains("example.com/hold in 1") == true }
+          && conditions.contains {
+            $0["type"] == "NamespaceFinalizersRemaining" && $0["message"].string?.contains("example.com/hold in 1") == true
+          }
           && conditions.contains { $0["type"] == "NamespaceDeletionContentFailure" }
       }
       #expect(try await admin.get(.configMaps("ordered"), name: "m")["metadata"]["deletionTimestamp"].isNull)

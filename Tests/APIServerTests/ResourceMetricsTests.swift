@@ -23,7 +23,8 @@ private func counters(_ cpu: Int64, after seconds: Double, started: Timestamp? =
 
   @Test func whatHasStartedAgainIsMeasuredFromItsStart() throws {
     let restarted = start.advanced(bySeconds: 15)
-    let usage = try #require(ResourceUsage(from: counters(9_000_000_000, after: 10), to: counters(500_000_000, after: 20, started: restarted)))
+    let usage = try #require(
+      ResourceUsage(from: counters(9_000_000_000, after: 10), to: counters(500_000_000, after: 20, started: restarted)))
     #expect(usage.nanocores == 100_000_000 && usage.seconds == 5)
     let fresh = try #require(ResourceUsage(from: nil, to: counters(2_000_000_000, after: 4)))
     #expect(fresh.nanocores == 500_000_000)
@@ -144,7 +145,9 @@ private final class FakeNode: Sendable {
       #expect(one["metadata"]["name"] == "n" && one["metadata"]["labels"]["zone"] == "z-n")
       #expect(one["usage"] == ["cpu": "500000000n", "memory": "10240Ki"] && one["window"] == "1s")
       #expect(one["timestamp"].string.flatMap { Timestamp(rfc3339: $0) } != nil)
-      #expect(try await server.ask(.GET, Self.base + "/nodes?labelSelector=zone%3Dother", certificate: admin).body["items"].array?.isEmpty == true)
+      #expect(
+        try await server.ask(.GET, Self.base + "/nodes?labelSelector=zone%3Dother", certificate: admin).body["items"].array?.isEmpty == true
+      )
       #expect(try await server.ask(.GET, Self.base + "/nodes/n", certificate: admin).body["kind"] == "NodeMetrics")
       let missing = try await server.ask(.GET, Self.base + "/nodes/x", certificate: admin)
       #expect(missing.code == 404 && missing.message == "nodes.metrics.k8s.io \"x\" not found")
@@ -156,7 +159,8 @@ private final class FakeNode: Sendable {
       #expect(pods.body["items"][0]["containers"] == [["name": "c", "usage": ["cpu": "250000000n", "memory": "10240Ki"]]])
       #expect(pods.body["items"][0]["metadata"]["labels"] == ["app": "web"])
       #expect(try await server.ask(.GET, Self.base + "/pods?labelSelector=app%3Dweb", certificate: admin).body["items"].array?.count == 1)
-      #expect(try await server.ask(.GET, Self.base + "/pods?labelSelector=app%3Ddb", certificate: admin).body["items"].array?.isEmpty == true)
+      #expect(
+        try await server.ask(.GET, Self.base + "/pods?labelSelector=app%3Ddb", certificate: admin).body["items"].array?.isEmpty == true)
       #expect(try await server.ask(.GET, Self.base + "/namespaces/default/pods/p", certificate: admin).code == 200)
       let gone = try await server.ask(.GET, Self.base + "/namespaces/default/pods/x", certificate: admin)
       #expect(gone.code == 404 && gone.message == "podmetrics.metrics.k8s.io \"default/x\" not found")

@@ -8,7 +8,10 @@ import Testing
     "rules": [
       ["level": "None", "users": ["system:kube-proxy"], "verbs": ["watch"]],
       ["level": "Metadata", "resources": [["group": "", "resources": ["secrets", "configmaps"]]]],
-      ["level": "RequestResponse", "resources": [["group": "", "resources": ["pods"], "resourceNames": ["p"]]], "omitStages": ["ResponseStarted"]],
+      [
+        "level": "RequestResponse", "resources": [["group": "", "resources": ["pods"], "resourceNames": ["p"]]],
+        "omitStages": ["ResponseStarted"],
+      ],
       ["level": "Request", "namespaces": ["x"], "resources": [["group": "apps"]]],
       ["level": "None", "nonResourceURLs": ["/healthz*"]], ["level": "Metadata", "userGroups": ["people"]],
     ],
@@ -18,7 +21,8 @@ import Testing
     arguments: [
       ("system:kube-proxy", AccessRequest("watch", resource: "secrets"), "None"),
       ("u", AccessRequest("get", resource: "secrets", namespace: "x"), "Metadata"),
-      ("u", AccessRequest("get", resource: "pods", name: "p"), "RequestResponse"), ("u", AccessRequest("get", resource: "pods", name: "q"), "Metadata"),
+      ("u", AccessRequest("get", resource: "pods", name: "p"), "RequestResponse"),
+      ("u", AccessRequest("get", resource: "pods", name: "q"), "Metadata"),
       ("u", AccessRequest("create", group: "apps", resource: "deployments", namespace: "x"), "Request"),
       ("u", AccessRequest("create", group: "apps", resource: "deployments", namespace: "y"), "Metadata"),
       ("u", AccessRequest("get", path: "/healthz/ping"), "None"), ("u", AccessRequest("get", path: "/metrics"), "Metadata"),
@@ -38,7 +42,8 @@ import Testing
 
   @Test(
     arguments: [
-      [:], ["kind": "Policy", "apiVersion": "audit.k8s.io/v1"], ["kind": "Policy", "apiVersion": "audit.k8s.io/v1", "rules": [["level": "Much"]]],
+      [:], ["kind": "Policy", "apiVersion": "audit.k8s.io/v1"],
+      ["kind": "Policy", "apiVersion": "audit.k8s.io/v1", "rules": [["level": "Much"]]],
       ["kind": "Policy", "apiVersion": "audit.k8s.io/v1", "omitStages": ["Never"], "rules": [["level": "None"]]],
       [
         "kind": "Policy", "apiVersion": "audit.k8s.io/v1",

@@ -27,7 +27,8 @@ private func pod(_ node: String, _ change: (inout JSON) -> Void = { _ in }) -> J
 
 @Suite struct NodeGraphTests {
   private static let references: [(String, String)] = [
-    ("secrets", "pull"), ("secrets", "env-secret"), ("secrets", "volume-secret"), ("configmaps", "env-map"), ("configmaps", "projected-map"),
+    ("secrets", "pull"), ("secrets", "env-secret"), ("secrets", "volume-secret"), ("configmaps", "env-map"),
+    ("configmaps", "projected-map"),
     ("persistentvolumeclaims", "claim"), ("persistentvolumeclaims", "p-e"), ("serviceaccounts", "sa"),
   ]
 
@@ -72,7 +73,9 @@ private func pod(_ node: String, _ change: (inout JSON) -> Void = { _ in }) -> J
     graph.set(volume: nil, name: "pv")
     #expect(!graph.leads(from: "n1", to: .init("secrets", "drivers", "stage")))
     graph.set(attachment: ["spec": ["nodeName": "n1"]], name: "va")
-    #expect(graph.leads(from: "n1", to: .init("volumeattachments", "", "va")) && !graph.leads(from: "n2", to: .init("volumeattachments", "", "va")))
+    #expect(
+      graph.leads(from: "n1", to: .init("volumeattachments", "", "va"))
+        && !graph.leads(from: "n2", to: .init("volumeattachments", "", "va")))
   }
 
   @Test func aMirrorPodLeadsNowhere() {
@@ -107,7 +110,8 @@ private func pod(_ node: String, _ change: (inout JSON) -> Void = { _ in }) -> J
       (AccessRequest("create", resource: "serviceaccounts", subresource: "token", namespace: "x", name: "sa"), true),
       (AccessRequest("create", resource: "serviceaccounts", subresource: "token", namespace: "x", name: "other"), false),
       (AccessRequest("get", resource: "nodes", name: "n1"), true), (AccessRequest("get", resource: "nodes", name: "n2"), false),
-      (AccessRequest("list", resource: "nodes"), false), (AccessRequest("patch", resource: "nodes", subresource: "status", name: "n1"), true),
+      (AccessRequest("list", resource: "nodes"), false),
+      (AccessRequest("patch", resource: "nodes", subresource: "status", name: "n1"), true),
       (AccessRequest("delete", resource: "nodes", name: "n1"), false),
       (AccessRequest("get", resource: "pods", namespace: "x", name: "p"), true),
       (AccessRequest("get", resource: "pods", namespace: "x", name: "q"), false),
@@ -143,7 +147,8 @@ private func pod(_ node: String, _ change: (inout JSON) -> Void = { _ in }) -> J
   private func refuses(_ operation: NodeRestriction.Operation, _ resource: String, _ object: JSON, old: JSON? = nil) -> Bool {
     let parts = resource.split(separator: "/").map(String.init)
     return restriction.refusal(
-      operation, group: "", resource: parts[0], subresource: parts.count > 1 ? parts[1] : "", object: object, old: old, nodeUID: "u1") != nil
+      operation, group: "", resource: parts[0], subresource: parts.count > 1 ? parts[1] : "", object: object, old: old, nodeUID: "u1")
+      != nil
   }
 
   private func mirror(_ change: (inout JSON) -> Void = { _ in }) -> JSON {

@@ -86,7 +86,8 @@ private func rule(_ verbs: String, _ groups: String, _ resources: String, _ name
     var policy = policy()
     let binding = Self.binding("Role", "local", [["kind": "ServiceAccount", "name": "s"]])
     policy.set(binding: binding, RoleKey(namespace: "a", name: "b"))
-    policy.set(binding: Self.binding("ClusterRole", "reader", [["kind": "ServiceAccount", "name": "s"]]), RoleKey(namespace: nil, name: "c"))
+    policy.set(
+      binding: Self.binding("ClusterRole", "reader", [["kind": "ServiceAccount", "name": "s"]]), RoleKey(namespace: nil, name: "c"))
     #expect(allows(policy, "system:serviceaccount:a:s", "a") && !allows(policy, "system:serviceaccount:a:s", "b"))
     #expect(!allows(policy, "system:serviceaccount::s", "a"))
   }
@@ -122,7 +123,9 @@ private func rule(_ verbs: String, _ groups: String, _ resources: String, _ name
     var policy = RolePolicy()
     let pods: JSON = ["verbs": ["get"], "apiGroups": [""], "resources": ["pods"]]
     let nodes: JSON = ["verbs": ["get"], "apiGroups": [""], "resources": ["nodes"]]
-    func source(_ rules: JSON, _ label: String) -> JSON { ["metadata": ["labels": .object(JSONObject([(label, JSON.string("true"))]))], "rules": rules] }
+    func source(_ rules: JSON, _ label: String) -> JSON {
+      ["metadata": ["labels": .object(JSONObject([(label, JSON.string("true"))]))], "rules": rules]
+    }
     policy.set(role: source([nodes, pods], "to-all"), RoleKey(namespace: nil, name: "b"))
     policy.set(role: source([pods], "to-all"), RoleKey(namespace: nil, name: "a"))
     policy.set(role: source([nodes], "other"), RoleKey(namespace: nil, name: "c"))

@@ -57,16 +57,17 @@ struct Dice: RandomNumberGenerator {
     #expect(DNSWire.answers(whole)?.records == records)
   }
 
-  @Test(arguments: [
-    ([], nil), ([1, 2, 3], nil),
-    ([0, 1, 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0], nil),  // an answer
-    ([0, 1, 0x28, 0, 0, 0, 0, 0, 0, 0, 0, 0], .notImplemented),  // opcode 5
-    ([0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1], .formatError),  // two questions
-    ([0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 12, 0, 1, 0, 1], .formatError),  // a name that points at itself
-    ([0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 99, 0, 1, 0, 1], .formatError),
-    ([0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 64, 0], .formatError),
-    ([0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 255, 255, 0, 0, 1, 0, 1], .formatError),
-  ] as [([UInt8], ResponseCode?)])
+  @Test(
+    arguments: [
+      ([], nil), ([1, 2, 3], nil),
+      ([0, 1, 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0], nil),  // an answer
+      ([0, 1, 0x28, 0, 0, 0, 0, 0, 0, 0, 0, 0], .notImplemented),  // opcode 5
+      ([0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1], .formatError),  // two questions
+      ([0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 12, 0, 1, 0, 1], .formatError),  // a name that points at itself
+      ([0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 99, 0, 1, 0, 1], .formatError),
+      ([0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 64, 0], .formatError),
+      ([0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 255, 255, 0, 0, 1, 0, 1], .formatError),
+    ] as [([UInt8], ResponseCode?)])
   func refusesNonsense(bytes: [UInt8], code: ResponseCode?) {
     let expected = code.map { DNSWire.ReadFailure.answer(identifier: 1, $0) } ?? .silent
     #expect(throws: expected) { () throws -> DNSQuery in try DNSWire.readQuery(bytes) }
@@ -108,7 +109,8 @@ struct Dice: RandomNumberGenerator {
   @Test func forwardedAnswersBecomeTheClients() throws {
     let upstream = query("Example.COM", extensions: .init(payloadBytes: 1232))
     let answer = DNSWire.write(
-      DNSAnswer(.noError, answers: [DNSRecord(upstream.question.name, RecordType.a, ttl: 60, .address([1, 2, 3, 4]))]), to: upstream, bytesMax: 512)
+      DNSAnswer(.noError, answers: [DNSRecord(upstream.question.name, RecordType.a, ttl: 60, .address([1, 2, 3, 4]))]), to: upstream,
+      bytesMax: 512)
     var client = query("eXAMPLE.com")
     client.identifier = 99
     let adapted = ForwardedAnswer.adapt(answer, to: client, bytesMax: 512)
@@ -121,10 +123,13 @@ struct Dice: RandomNumberGenerator {
 
   @Test func theCacheCountsDownAndStaysSmall() throws {
     var cache = AnswerCache()
-    func key(_ index: Int) -> AnswerCache.Key { .init(question: query("h\(index).example").question, wantsSecurity: false, checkingDisabled: false) }
+    func key(_ index: Int) -> AnswerCache.Key {
+      .init(question: query("h\(index).example").question, wantsSecurity: false, checkingDisabled: false)
+    }
     func store(_ index: Int, ttl: UInt32, now: Double) throws {
       let asked = query("h\(index).example")
-      let bytes = DNSWire.write(DNSAnswer(.noError, answers: [DNSRecord(asked.question.name, 1, ttl: ttl, .address([1, 1, 1, 1]))]), to: asked, bytesMax: 512)
+      let bytes = DNSWire.write(
+        DNSAnswer(.noError, answers: [DNSRecord(asked.question.name, 1, ttl: ttl, .address([1, 1, 1, 1]))]), to: asked, bytesMax: 512)
       let summary = try #require(DNSWire.summary(bytes))
       cache.store(bytes, summary, for: key(index), now: now)
     }

@@ -35,7 +35,9 @@ private struct FixedAPI: APITransport {
     let many = (1...120).map { JSON.object(JSONObject([("addresses", JSON(["10.244.3.\($0)"]))])) }
     let api = FixedAPI(objects: [
       "services": [
-        ["metadata": ["namespace": "shop", "name": "web"], "spec": ["clusterIP": "10.96.0.20", "ports": [["name": "http", "port": 80]]]],
+        [
+          "metadata": ["namespace": "shop", "name": "web"], "spec": ["clusterIP": "10.96.0.20", "ports": [["name": "http", "port": 80]]],
+        ],
         ["metadata": ["namespace": "shop", "name": "many"], "spec": ["clusterIP": "None"]],
         ["metadata": ["namespace": "shop", "name": "out"], "spec": ["type": "ExternalName", "externalName": "www.example.com"]],
       ],

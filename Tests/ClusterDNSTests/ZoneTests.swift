@@ -9,8 +9,12 @@ func exampleZone() -> ClusterZone {
   var zone = ClusterZone(
     domain: DNSName("cluster.local")!, serverAddress: IPAddress("10.96.0.10")!, podRanges: [IPPrefix("10.244.0.0/16")!],
     serviceRanges: [IPPrefix("10.96.0.0/16")!])
-  func service(_ name: String, _ spec: JSON) { zone.put(service: ["metadata": ["namespace": "shop", "name": .string(name)], "spec": spec]) }
-  service("web", ["clusterIP": "10.96.0.20", "clusterIPs": ["10.96.0.20", "fd00:96::20"], "ports": [["name": "http", "port": 80, "protocol": "TCP"]]])
+  func service(_ name: String, _ spec: JSON) {
+    zone.put(service: ["metadata": ["namespace": "shop", "name": .string(name)], "spec": spec])
+  }
+  service(
+    "web",
+    ["clusterIP": "10.96.0.20", "clusterIPs": ["10.96.0.20", "fd00:96::20"], "ports": [["name": "http", "port": 80, "protocol": "TCP"]]])
   service("db", ["clusterIP": "None", "ports": [["name": "pg", "port": 5432]]])
   service("out", ["type": "ExternalName", "externalName": "www.example.com"])
   service("alias", ["type": "ExternalName", "externalName": "web.shop.svc.cluster.local"])
@@ -50,43 +54,47 @@ func exampleZone() -> ClusterZone {
   static let missing = ["nameError [\"cluster.local.\"]"]
   static let empty = ["nothing [\"cluster.local.\"]"]
 
-  @Test(arguments: [
-    ("web.shop.svc.cluster.local", RecordType.a, ["10.96.0.20"]),
-    ("WEB.Shop.svc.CLUSTER.local.", RecordType.a, ["10.96.0.20"]),
-    ("web.shop.svc.cluster.local", RecordType.aaaa, ["fd00:96::20"]),
-    ("web.shop.svc.cluster.local", RecordType.txt, empty),
-    ("_http._tcp.web.shop.svc.cluster.local", RecordType.srv, ["80 web.shop.svc.cluster.local."]),
-    ("_http._tcp.web.shop.svc.cluster.local", RecordType.a, empty),
-    ("_http._udp.web.shop.svc.cluster.local", RecordType.srv, missing),
-    ("_tcp.web.shop.svc.cluster.local", RecordType.srv, empty),
-    ("x.web.shop.svc.cluster.local", RecordType.a, missing),
-    ("db.shop.svc.cluster.local", RecordType.a, ["10.244.0.5", "10.244.0.6"]),
-    ("db-0.db.shop.svc.cluster.local", RecordType.a, ["10.244.0.5"]),
-    ("10-244-0-6.db.shop.svc.cluster.local", RecordType.a, ["10.244.0.6"]),
-    ("10-244-0-7.db.shop.svc.cluster.local", RecordType.a, missing),
-    ("_pg._tcp.db.shop.svc.cluster.local", RecordType.srv, ["5432 10-244-0-6.db.shop.svc.cluster.local.", "5432 db-0.db.shop.svc.cluster.local."]),
-    ("out.shop.svc.cluster.local", RecordType.a, ["alias www.example.com."]),
-    ("out.shop.svc.cluster.local", RecordType.cname, ["www.example.com."]),
-    ("none.shop.svc.cluster.local", RecordType.a, missing),
-    ("web.other.svc.cluster.local", RecordType.a, missing),
-    ("shop.svc.cluster.local", RecordType.a, empty),
-    ("other.svc.cluster.local", RecordType.a, missing),
-    ("svc.cluster.local", RecordType.a, empty),
-    ("cluster.local", RecordType.soa, ["SOA"]),
-    ("cluster.local", RecordType.ns, ["ns.dns.cluster.local."]),
-    ("ns.dns.cluster.local", RecordType.a, ["10.96.0.10"]),
-    ("dns-version.cluster.local", RecordType.txt, ["1.1.0"]),
-    ("10-244-0-9.shop.pod.cluster.local", RecordType.a, ["10.244.0.9"]),
-    ("8-8-8-8.shop.pod.cluster.local", RecordType.a, missing),
-    ("20.0.96.10.in-addr.arpa", RecordType.ptr, ["web.shop.svc.cluster.local."]),
-    ("5.0.244.10.in-addr.arpa", RecordType.ptr, ["db-0.db.shop.svc.cluster.local."]),
-    ("99.0.96.10.in-addr.arpa", RecordType.ptr, missing),
-    ("8.8.8.8.in-addr.arpa", RecordType.ptr, ["foreign"]),
-    ("0.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.6.9.0.0.0.0.0.0.0.0.d.f.ip6.arpa", RecordType.ptr, ["foreign"]),
-    ("www.example.com", RecordType.a, ["foreign"]),
-    ("xcluster.local", RecordType.a, ["foreign"]),
-    ("cluster.local", RecordType.axfr, ["refused []"]),
-  ] as [(String, UInt16, [String])])
+  @Test(
+    arguments: [
+      ("web.shop.svc.cluster.local", RecordType.a, ["10.96.0.20"]),
+      ("WEB.Shop.svc.CLUSTER.local.", RecordType.a, ["10.96.0.20"]),
+      ("web.shop.svc.cluster.local", RecordType.aaaa, ["fd00:96::20"]),
+      ("web.shop.svc.cluster.local", RecordType.txt, empty),
+      ("_http._tcp.web.shop.svc.cluster.local", RecordType.srv, ["80 web.shop.svc.cluster.local."]),
+      ("_http._tcp.web.shop.svc.cluster.local", RecordType.a, empty),
+      ("_http._udp.web.shop.svc.cluster.local", RecordType.srv, missing),
+      ("_tcp.web.shop.svc.cluster.local", RecordType.srv, empty),
+      ("x.web.shop.svc.cluster.local", RecordType.a, missing),
+      ("db.shop.svc.cluster.local", RecordType.a, ["10.244.0.5", "10.244.0.6"]),
+      ("db-0.db.shop.svc.cluster.local", RecordType.a, ["10.244.0.5"]),
+      ("10-244-0-6.db.shop.svc.cluster.local", RecordType.a, ["10.244.0.6"]),
+      ("10-244-0-7.db.shop.svc.cluster.local", RecordType.a, missing),
+      (
+        "_pg._tcp.db.shop.svc.cluster.local", RecordType.srv,
+        ["5432 10-244-0-6.db.shop.svc.cluster.local.", "5432 db-0.db.shop.svc.cluster.local."]
+      ),
+      ("out.shop.svc.cluster.local", RecordType.a, ["alias www.example.com."]),
+      ("out.shop.svc.cluster.local", RecordType.cname, ["www.example.com."]),
+      ("none.shop.svc.cluster.local", RecordType.a, missing),
+      ("web.other.svc.cluster.local", RecordType.a, missing),
+      ("shop.svc.cluster.local", RecordType.a, empty),
+      ("other.svc.cluster.local", RecordType.a, missing),
+      ("svc.cluster.local", RecordType.a, empty),
+      ("cluster.local", RecordType.soa, ["SOA"]),
+      ("cluster.local", RecordType.ns, ["ns.dns.cluster.local."]),
+      ("ns.dns.cluster.local", RecordType.a, ["10.96.0.10"]),
+      ("dns-version.cluster.local", RecordType.txt, ["1.1.0"]),
+      ("10-244-0-9.shop.pod.cluster.local", RecordType.a, ["10.244.0.9"]),
+      ("8-8-8-8.shop.pod.cluster.local", RecordType.a, missing),
+      ("20.0.96.10.in-addr.arpa", RecordType.ptr, ["web.shop.svc.cluster.local."]),
+      ("5.0.244.10.in-addr.arpa", RecordType.ptr, ["db-0.db.shop.svc.cluster.local."]),
+      ("99.0.96.10.in-addr.arpa", RecordType.ptr, missing),
+      ("8.8.8.8.in-addr.arpa", RecordType.ptr, ["foreign"]),
+      ("0.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.6.9.0.0.0.0.0.0.0.0.d.f.ip6.arpa", RecordType.ptr, ["foreign"]),
+      ("www.example.com", RecordType.a, ["foreign"]),
+      ("xcluster.local", RecordType.a, ["foreign"]),
+      ("cluster.local", RecordType.axfr, ["refused []"]),
+    ] as [(String, UInt16, [String])])
   func answers(name: String, type: UInt16, expected: [String]) { #expect(ask(name, type) == expected) }
 
   @Test func followsChanges() {

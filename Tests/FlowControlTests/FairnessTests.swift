@@ -21,7 +21,9 @@ private final class Flow {
 private func control(
   seats: Int, queues: Int = 16, hand: Int = 4, length: Int = 50, more: [JSON] = [], moreSchemas: [JSON] = []
 ) -> Flow {
-  Flow(FlowConfiguration(schemas: [schema("s", level: "l")] + moreSchemas, levels: [level("l", 100, queues, hand, length), none] + more), seats: seats)
+  Flow(
+    FlowConfiguration(schemas: [schema("s", level: "l")] + moreSchemas, levels: [level("l", 100, queues, hand, length), none] + more),
+    seats: seats)
 }
 
 /// Nobody here is to count on the catch-all's seats.
@@ -30,13 +32,16 @@ private let none: JSON = [
   "spec": ["type": "Limited", "limited": ["nominalConcurrencyShares": 0, "limitResponse": ["type": "Reject"]]],
 ]
 
-private func level(_ name: String, _ shares: Int, _ queues: Int = 16, _ hand: Int = 4, _ length: Int = 50, lendable: Int = 0, borrow: Int? = nil) -> JSON {
+private func level(
+  _ name: String, _ shares: Int, _ queues: Int = 16, _ hand: Int = 4, _ length: Int = 50, lendable: Int = 0, borrow: Int? = nil
+) -> JSON {
   [
     "metadata": ["name": .string(name), "uid": .string("uid-" + name)],
     "spec": [
       "type": "Limited",
       "limited": [
-        "nominalConcurrencyShares": JSON(shares), "lendablePercent": JSON(lendable), "borrowingLimitPercent": borrow.map { JSON($0) } ?? .null,
+        "nominalConcurrencyShares": JSON(shares), "lendablePercent": JSON(lendable),
+        "borrowingLimitPercent": borrow.map { JSON($0) } ?? .null,
         "limitResponse": [
           "type": "Queue", "queuing": ["queues": JSON(queues), "handSize": JSON(hand), "queueLengthLimit": JSON(length)],
         ],
@@ -175,7 +180,9 @@ extension FlowControl.Arrival {
 @Suite struct FairnessTests {
   /// Each client keeps as many requests open as it is said to; each request takes a hundredth of a second. Gives the requests that
   /// each client finished in the given seconds.
-  private func simulate(_ clients: [(name: String, open: Int, width: Int)], seats: Int, seconds: Double, queues: Int = 64, hand: Int = 6) -> [String: Int] {
+  private func simulate(_ clients: [(name: String, open: Int, width: Int)], seats: Int, seconds: Double, queues: Int = 64, hand: Int = 6)
+    -> [String: Int]
+  {
     let flow = control(seats: seats, queues: queues, hand: hand)
     var owner: [FlowControl.Ticket: Int] = [:]
     var ends: [(at: Double, ticket: FlowControl.Ticket)] = []

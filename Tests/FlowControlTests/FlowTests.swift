@@ -13,7 +13,8 @@ private func resource(
 }
 
 private let defaults = FlowConfiguration(
-  schemas: DefaultFlows.mandatorySchemas + DefaultFlows.suggestedSchemas, levels: DefaultFlows.mandatoryLevels + DefaultFlows.suggestedLevels)
+  schemas: DefaultFlows.mandatorySchemas + DefaultFlows.suggestedSchemas,
+  levels: DefaultFlows.mandatoryLevels + DefaultFlows.suggestedLevels)
 
 @Suite struct FlowSchemaTests {
   struct Case: Sendable {
@@ -30,7 +31,8 @@ private let defaults = FlowConfiguration(
       level: "exempt"),
     Case(
       request: FlowRequest(user: "x", groups: everyone, verb: "post", path: "/healthz"), schema: "global-default", level: "global-default"),
-    Case(request: FlowRequest(user: "x", groups: everyone, verb: "get", path: "/metrics"), schema: "global-default", level: "global-default"),
+    Case(
+      request: FlowRequest(user: "x", groups: everyone, verb: "get", path: "/metrics"), schema: "global-default", level: "global-default"),
     Case(
       request: resource("system:kube-scheduler", everyone, "update", "coordination.k8s.io", "leases", "kube-system"),
       schema: "system-leader-election", level: "leader-election"),

@@ -123,7 +123,8 @@ private final class FrameClient: Sendable {
       // One field of 4,000 bytes goes into the table; each further byte stands for all of it.
       let name: [UInt8] = [0x40, 0x01, UInt8(ascii: "a")]
       let length: [UInt8] = [0x7f, 0xa1, 0x1e]  // 127 + 0x21 + (0x1e << 7) = 4,000
-      let bomb = FrameClient.request + name + length + Array(repeating: UInt8(ascii: "b"), count: 4_000) + Array(repeating: 0xbe, count: 10_000)
+      let bomb =
+        FrameClient.request + name + length + Array(repeating: UInt8(ascii: "b"), count: 4_000) + Array(repeating: 0xbe, count: 10_000)
       #expect(
         await client.flood(20) { index in
           FrameClient.frame(0x1, 0x5, UInt32(index) * 2 + 1, bomb)

@@ -71,7 +71,9 @@ import Testing
       try await cluster.waitReady("web")
       try await resize(cluster, "web", sized("5000"))
       let refused = try await cluster.wait("web", "refused") { $0.condition("PodResizePending")?["reason"].string == "Infeasible" }
-      #expect(refused.condition("PodResizePending")?["message"].string?.hasPrefix("Node didn't have enough capacity: cpu, requested: 5000000") == true)
+      #expect(
+        refused.condition("PodResizePending")?["message"].string?.hasPrefix("Node didn't have enough capacity: cpu, requested: 5000000")
+          == true)
       #expect(refused.containerStatus("app")["resources"]["limits"]["cpu"] == "100m")
       try await resize(cluster, "web", sized("100m"))
       try await cluster.wait("web", "as it was") { isResized($0, "100m") }
@@ -93,7 +95,9 @@ import Testing
       try await cluster.waitReady("web")
       cluster.runtime.fail("resize", times: 1)
       try await resize(cluster, "web", sized("200m"))
-      let failed = try await cluster.wait("web", "in progress with an error") { $0.condition("PodResizeInProgress")?["reason"].string == "Error" }
+      let failed = try await cluster.wait("web", "in progress with an error") {
+        $0.condition("PodResizeInProgress")?["reason"].string == "Error"
+      }
       #expect(failed.condition("PodResizeInProgress")?["message"].string?.contains("resize is made to fail") == true)
       #expect(failed.containerStatus("app")["resources"]["limits"]["cpu"] == "100m")
       #expect(failed.containerStatus("app")["allocatedResources"]["cpu"] == "200m")

@@ -93,7 +93,8 @@ import Testing
       let told = await message { try await node.manager.prepare(pod()) }
       #expect(
         told
-          == "Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[], failed to process volumes=[v]: \(row.expected)")
+          == "Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[], failed to process volumes=[v]: \(row.expected)"
+      )
     }
     let none = await message { try await VolumeNode().manager.prepare(pod()) }
     #expect(none.hasSuffix("failed to fetch PVC from API server: persistentvolumeclaims \"data\" not found"))

@@ -8,7 +8,7 @@ import Testing
 
   @Test func exitCodesMayAskForARestart() {
     let rules: JSON = [
-      ["action": "Restart", "exitCodes": ["operator": "In", "values": [42, 43]]],
+      ["action": "Restart", "exitCodes": ["operator": "In", "values": [42, 43]]]
     ]
     let one = Container(container("app", ["restartPolicy": "Never", "restartPolicyRules": rules]))
     #expect(one.restarts(after: exit(42), role: .regular, pod: .never))
@@ -16,7 +16,9 @@ import Testing
     #expect(!one.restarts(after: exit(0), role: .regular, pod: .always))
     #expect(one.restarts(after: exit(43), role: .initial, pod: .never))
     let others = Container(
-      container("app", ["restartPolicy": "Never", "restartPolicyRules": [["action": "Restart", "exitCodes": ["operator": "NotIn", "values": [0]]]]]))
+      container(
+        "app",
+        ["restartPolicy": "Never", "restartPolicyRules": [["action": "Restart", "exitCodes": ["operator": "NotIn", "values": [0]]]]]))
     #expect(others.restarts(after: exit(7), role: .regular, pod: .never))
     #expect(!others.restarts(after: exit(0), role: .regular, pod: .never))
   }

@@ -83,7 +83,9 @@ final class Cluster: Sendable {
   }
 
   deinit {
-    for name in ["leases", "leases.new", "settings", "settings.new", "range", "range.new", "lock"] { unlink(directory.appending(name).string) }
+    for name in ["leases", "leases.new", "settings", "settings.new", "range", "range.new", "lock"] {
+      unlink(directory.appending(name).string)
+    }
     rmdir(directory.string)
   }
 

@@ -32,6 +32,7 @@ PURE_MODULES = {
 }
 LIBC_ALLOWED = {
     "Sources/Model/": "number and time conversion only",
+    "Sources/Decisions/Scheduling/Scoring.swift": "log(), as upstream weighs topologies by it",
 }
 
 # Imports that Package.swift does not declare. To be brought down to none.
@@ -53,7 +54,6 @@ WITHOUT_TESTS = {
     "LinuxKernel": "MISSING: only through the rooms above it",
     "OverlayMounts": "MISSING: only through ContainerRuntimeTests",
     "OCISpec": "MISSING: only through ContainerImagesTests",
-    "Scheduler": "MISSING: only end to end; its decisions have SchedulingTests",
 }
 
 
@@ -144,7 +144,8 @@ class Habits(unittest.TestCase):
             self.assertTrue(os.path.exists(os.path.join(ROOT, f)), f"{f} is gone: take it from LONG_FILES")
 
     def test_lines_are_not_too_wide(self):
-        wide = [f"{f}:{i}" for f in self.swift for i, l in enumerate(read(f).split("\n"), 1) if len(l) > COLUMNS_MAX]
+        text = re.compile(r' *(== )?#?".*"#?[,)]*$')  # a message or a document on a line of its own is not broken
+        wide = [f"{f}:{i}" for f in self.swift for i, l in enumerate(read(f).split("\n"), 1) if len(l) > COLUMNS_MAX and not text.match(l)]
         self.assertLessEqual(len(wide), LONG_LINES_CEILING, f"{len(wide)} lines over {COLUMNS_MAX} columns, the ceiling is {LONG_LINES_CEILING}; the last: "
                              + " ".join(wide[-8:]))
 

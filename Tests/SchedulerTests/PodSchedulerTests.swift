@@ -29,7 +29,8 @@ import Testing
         "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
       try await cluster.eventually("the condition") {
         let condition = try await cluster.pod("p").condition("PodScheduled")
-        return condition["reason"].string == "Unschedulable" && condition["message"].string == message && condition["status"].string == "False"
+        return condition["reason"].string == "Unschedulable" && condition["message"].string == message
+          && condition["status"].string == "False"
       }
       try await cluster.eventually("the event") {
         try await cluster.events(of: "p").contains { $0.reason == "FailedScheduling" && $0.message == message }
@@ -70,7 +71,8 @@ import Testing
       try await cluster.eventually("low is being deleted") { try await !cluster.pod("low")["metadata"]["deletionTimestamp"].isNull }
       let victim = try await cluster.pod("low")
       #expect(victim.condition("DisruptionTarget")["reason"].string == "PreemptionByScheduler")
-      #expect(victim.condition("DisruptionTarget")["message"].string == "default-scheduler: preempting to accommodate a higher priority pod")
+      #expect(
+        victim.condition("DisruptionTarget")["message"].string == "default-scheduler: preempting to accommodate a higher priority pod")
       #expect(victim["metadata"]["deletionGracePeriodSeconds"].int == 30)
       let uid = try await cluster.pod("high")["metadata"]["uid"].string ?? ""
       try await cluster.eventually("the Preempted event") {

@@ -4,11 +4,11 @@ import KubernetesClient
 import Logging
 import NIOPosix
 import RevisionStore
+import Scheduling
 import SystemPackage
 
 @testable import APIServer
 @testable import Scheduler
-import Scheduling
 
 #if canImport(Glibc)
   import Glibc

@@ -59,14 +59,18 @@ private final class Played {
 
   @Test func onlyWhatHelpsWakesPods() {
     let played = Played([node("a"), node("b", labels: ["disk": "hdd"])])
-    played.pods(.synced([pod("x", cpu: "1", on: "a"), pod("y", cpu: "1", on: "b"), pod("p", cpu: "500m") { $0["spec"]["nodeSelector"] = ["disk": "ssd"] }]))
+    played.pods(
+      .synced([
+        pod("x", cpu: "1", on: "a"), pod("y", cpu: "1", on: "b"), pod("p", cpu: "500m") { $0["spec"]["nodeSelector"] = ["disk": "ssd"] },
+      ]))
     #expect(played.said() == ["p!"])
     played.pass(20)
     // Room on a node that it does not select.
     played.pods(.deleted(pod("x", cpu: "1", on: "a")))
     #expect(played.said().isEmpty)
     // A heartbeat, and labels without room.
-    played.core.apply(.nodes, .changed(node("b", labels: ["disk": "hdd"]) { $0["status"]["conditions"] = [["type": "Ready"]] }), now: played.now)
+    played.core.apply(
+      .nodes, .changed(node("b", labels: ["disk": "hdd"]) { $0["status"]["conditions"] = [["type": "Ready"]] }), now: played.now)
     played.core.apply(.nodes, .changed(node("b", labels: ["disk": "ssd"])), now: played.now)
     #expect(played.said().isEmpty)
     played.pods(.deleted(pod("y", cpu: "1", on: "b")))
@@ -84,7 +88,8 @@ private final class Played {
 
   @Test func podsThatAreWaitedForWakeOthers() {
     let near = parsed(
-      #"{"affinity":{"podAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{"topologyKey":"kubernetes.io/hostname","labelSelector":{"matchLabels":{"app":"db"}}}]}}}"#)
+      #"{"affinity":{"podAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{"topologyKey":"kubernetes.io/hostname","labelSelector":{"matchLabels":{"app":"db"}}}]}}}"#
+    )
     let played = Played()
     played.pods(.changed(pod("p", spec: near)))
     #expect(played.said() == ["p!"])
@@ -204,7 +209,9 @@ private final class Played {
     return json
   }
 
-  private func volume(_ name: String, size: String = "1Gi", node: String? = nil, labels: Labels = [:], _ change: (inout JSON) -> Void = { _ in }) -> JSON {
+  private func volume(
+    _ name: String, size: String = "1Gi", node: String? = nil, labels: Labels = [:], _ change: (inout JSON) -> Void = { _ in }
+  ) -> JSON {
     var json: JSON = [
       "metadata": ["name": .string(name), "labels": JSON(labels)],
       "spec": ["capacity": ["storage": .string(size)], "accessModes": ["ReadWriteOnce", "ReadWriteOncePod"], "storageClassName": "wait"],
@@ -228,7 +235,7 @@ private final class Played {
 
   @Test func claimsThatRefuseAllNodes() {
     let immediate: JSON = ["metadata": ["name": "now"], "provisioner": "maker"]
-    let lost = claim("lost", volume: "gone") .with { $0["status"]["phase"] = "Lost" }
+    let lost = claim("lost", volume: "gone").with { $0["status"]["phase"] = "Lost" }
     let leaving = claim("leaving", volume: "v").with { $0["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z" }
     let core = core([node("a")], claims: [claim("i", storageClass: "now"), lost, leaving], classes: [immediate])
     #expect(
@@ -236,11 +243,14 @@ private final class Played {
         == "0/1 nodes are available: persistentvolumeclaim \"none\" not found. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
     )
     #expect(message(core, using("i")) == "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims")
-    #expect(message(core, using("lost")) == "0/1 nodes are available: persistentvolumeclaim \"lost\" bound to non-existent persistentvolume \"gone\"")
+    #expect(
+      message(core, using("lost"))
+        == "0/1 nodes are available: persistentvolumeclaim \"lost\" bound to non-existent persistentvolume \"gone\"")
     #expect(message(core, using("leaving")) == "0/1 nodes are available: persistentvolumeclaim \"leaving\" is being deleted")
     let ephemeral = pod(spec: ["volumes": [["name": "v", "ephemeral": ["volumeClaimTemplate": [:]]]]])
     #expect(
-      message(core, ephemeral) == "0/1 nodes are available: waiting for ephemeral volume controller to create the persistentvolumeclaim \"p-v\"")
+      message(core, ephemeral)
+        == "0/1 nodes are available: waiting for ephemeral volume controller to create the persistentvolumeclaim \"p-v\"")
   }
 
   @Test func boundVolumesSayWhere() {

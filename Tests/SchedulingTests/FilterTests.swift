@@ -11,7 +11,9 @@ private let helpless = "preemption: 0/1 nodes are available: 1 Preemption is not
 
   @Test func reasonsAreCountedAndSorted() {
     let cluster = Cluster(
-      [node("a", pods: 1), node("b") { $0["spec"]["taints"] = [["key": "k", "value": "v", "effect": "NoSchedule"]] }, node("c", cpu: "2")],
+      [
+        node("a", pods: 1), node("b") { $0["spec"]["taints"] = [["key": "k", "value": "v", "effect": "NoSchedule"]] }, node("c", cpu: "2"),
+      ],
       [pod("x", on: "a"), pod("y", cpu: "1500m", on: "c")])
     #expect(
       cluster.answer(pod(cpu: "1200m"))
@@ -35,7 +37,8 @@ private let helpless = "preemption: 0/1 nodes are available: 1 Preemption is not
   }
 
   @Test(arguments: [
-    (#"{"key":"disk","operator":"In","values":["ssd","nvme"]}"#, ["a"]), (#"{"key":"disk","operator":"NotIn","values":["ssd"]}"#, ["b", "c"]),
+    (#"{"key":"disk","operator":"In","values":["ssd","nvme"]}"#, ["a"]),
+    (#"{"key":"disk","operator":"NotIn","values":["ssd"]}"#, ["b", "c"]),
     (#"{"key":"disk","operator":"Exists"}"#, ["a", "b"]), (#"{"key":"disk","operator":"DoesNotExist"}"#, ["c"]),
     (#"{"key":"cores","operator":"Gt","values":["4"]}"#, ["b"]), (#"{"key":"cores","operator":"Lt","values":["5"]}"#, ["a"]),
     (#"{"key":"cores","operator":"Gt","values":["x"]}"#, []),
@@ -53,7 +56,8 @@ private let helpless = "preemption: 0/1 nodes are available: 1 Preemption is not
 
   @Test func termsOfNodeAffinity() {
     let cluster = Cluster([node("a", labels: ["x": "1"]), node("b", labels: ["x": "2"]), node("c")])
-    let either = #"[{"matchExpressions":[{"key":"x","operator":"In","values":["1"]}]},{"matchFields":[{"key":"metadata.name","operator":"In","values":["c"]}]}]"#
+    let either =
+      #"[{"matchExpressions":[{"key":"x","operator":"In","values":["1"]}]},{"matchFields":[{"key":"metadata.name","operator":"In","values":["c"]}]}]"#
     #expect(cluster.feasible(pod(spec: required(either))) == ["a", "c"])
     #expect(cluster.feasible(pod(spec: required("[{}]"))).isEmpty)
     #expect(cluster.feasible(pod(spec: ["nodeSelector": ["x": "2"]])) == ["b"])
@@ -68,7 +72,8 @@ private let helpless = "preemption: 0/1 nodes are available: 1 Preemption is not
       cluster.answer(pod(spec: required(missing)))
         == "0/3 nodes are available: 3 node(s) didn't satisfy plugin(s) [NodeAffinity]. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
     )
-    let both = #"[{"matchExpressions":[{"key":"x","operator":"Exists"}],"matchFields":[{"key":"metadata.name","operator":"In","values":["b"]}]}]"#
+    let both =
+      #"[{"matchExpressions":[{"key":"x","operator":"Exists"}],"matchFields":[{"key":"metadata.name","operator":"In","values":["b"]}]}]"#
     #expect(
       cluster.answer(pod(spec: required(both))).hasPrefix(
         "0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 2 node(s) didn't satisfy plugin(s) [NodeAffinity]."))
@@ -94,7 +99,8 @@ private let helpless = "preemption: 0/1 nodes are available: 1 Preemption is not
     #expect(cluster.feasible(wanting("y", "127.0.0.1", 80)).isEmpty)
     #expect(cluster.feasible(wanting("y", "0.0.0.0", 80)).isEmpty)
     #expect(
-      cluster.answer(wanting("y", "", 80)).hasPrefix("0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports."))
+      cluster.answer(wanting("y", "", 80)).hasPrefix(
+        "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports."))
     cluster.remove(uid: "uid-default-x")
     #expect(cluster.feasible(wanting("y", "", 80)) == ["a"])
   }
@@ -151,7 +157,8 @@ private let helpless = "preemption: 0/1 nodes are available: 1 Preemption is not
 
   @Test func podLevelResourcesReplaceTheSum() {
     let spec = parsed(
-      #"{"containers":[{"resources":{"requests":{"cpu":"1","memory":"1Gi"}}}],"resources":{"requests":{"cpu":"300m"}},"overhead":{"cpu":"5m"}}"#)
+      #"{"containers":[{"resources":{"requests":{"cpu":"1","memory":"1Gi"}}}],"resources":{"requests":{"cpu":"300m"}},"overhead":{"cpu":"5m"}}"#
+    )
     #expect(PodRequests.of(spec).cpu == 305)
     #expect(PodRequests.of(spec).memory == 1 << 30)
   }
@@ -176,7 +183,8 @@ private let helpless = "preemption: 0/1 nodes are available: 1 Preemption is not
 
   private func spread(_ extra: String = "", maxSkew: Int = 1) -> JSON {
     parsed(
-      #"{"topologySpreadConstraints":[{"maxSkew":\#(maxSkew),"topologyKey":"zone","whenUnsatisfiable":"DoNotSchedule","labelSelector":{"matchLabels":{"app":"x"}}\#(extra)}]}"#)
+      #"{"topologySpreadConstraints":[{"maxSkew":\#(maxSkew),"topologyKey":"zone","whenUnsatisfiable":"DoNotSchedule","labelSelector":{"matchLabels":{"app":"x"}}\#(extra)}]}"#
+    )
   }
 
   private func existing(_ counts: [String: Int], namespace: String = "default") -> [JSON] {
@@ -196,7 +204,8 @@ private let helpless = "preemption: 0/1 nodes are available: 1 Preemption is not
   }
 
   @Test func otherNamespacesAndLeavingPodsDoNotCount() {
-    #expect(Cluster(zones, existing(["a1": 2], namespace: "other")).feasible(pod(labels: ["app": "x"], spec: spread())) == ["a1", "a2", "b1"])
+    #expect(
+      Cluster(zones, existing(["a1": 2], namespace: "other")).feasible(pod(labels: ["app": "x"], spec: spread())) == ["a1", "a2", "b1"])
     let leaving = existing(["a1": 1]).map { pod -> JSON in
       var pod = pod
       pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
@@ -235,7 +244,8 @@ private let helpless = "preemption: 0/1 nodes are available: 1 Preemption is not
       return pod
     }
     let cluster = Cluster(zones, old)
-    #expect(cluster.feasible(pod(labels: ["app": "x", "hash": "new"], spec: spread(#","matchLabelKeys":["hash"]"#))) == ["a1", "a2", "b1"])
+    #expect(
+      cluster.feasible(pod(labels: ["app": "x", "hash": "new"], spec: spread(#","matchLabelKeys":["hash"]"#))) == ["a1", "a2", "b1"])
     #expect(cluster.feasible(pod(labels: ["app": "x", "hash": "old"], spec: spread(#","matchLabelKeys":["hash"]"#))) == ["b1"])
   }
 
@@ -253,7 +263,8 @@ private let helpless = "preemption: 0/1 nodes are available: 1 Preemption is not
 
   private func term(_ kind: String, _ app: String, key: String = "zone", extra: String = "") -> JSON {
     parsed(
-      #"{"affinity":{"\#(kind)":{"requiredDuringSchedulingIgnoredDuringExecution":[{"topologyKey":"\#(key)","labelSelector":{"matchLabels":{"app":"\#(app)"}}\#(extra)}]}}}"#)
+      #"{"affinity":{"\#(kind)":{"requiredDuringSchedulingIgnoredDuringExecution":[{"topologyKey":"\#(key)","labelSelector":{"matchLabels":{"app":"\#(app)"}}\#(extra)}]}}}"#
+    )
   }
 
   @Test func affinity() {
@@ -285,7 +296,8 @@ private let helpless = "preemption: 0/1 nodes are available: 1 Preemption is not
       [pod("x", labels: ["app": "db"], on: "a"), pod("y", on: "b", spec: term("podAntiAffinity", "web"))])
     #expect(
       messages.answer(pod(labels: ["app": "web"], spec: term("podAntiAffinity", "db"))).hasPrefix(
-        "0/2 nodes are available: 1 node(s) didn't match pod anti-affinity rules, 1 node(s) didn't satisfy existing pods anti-affinity rules."))
+        "0/2 nodes are available: 1 node(s) didn't match pod anti-affinity rules, 1 node(s) didn't satisfy existing pods anti-affinity rules."
+      ))
   }
 
   @Test func namespaces() {
@@ -295,7 +307,9 @@ private let helpless = "preemption: 0/1 nodes are available: 1 Preemption is not
     #expect(cluster.feasible(pod(spec: term("podAffinity", "db", extra: #","namespaces":["data"]"#))) == ["a1", "a2"])
     #expect(cluster.feasible(pod(spec: term("podAffinity", "db", extra: #","namespaceSelector":{}"#))) == ["a1", "a2"])
     #expect(
-      cluster.feasible(pod(spec: term("podAffinity", "db", extra: #","namespaceSelector":{"matchLabels":{"team":"one"}}"#))) == ["a1", "a2"])
+      cluster.feasible(pod(spec: term("podAffinity", "db", extra: #","namespaceSelector":{"matchLabels":{"team":"one"}}"#))) == [
+        "a1", "a2",
+      ])
     #expect(cluster.feasible(pod(spec: term("podAffinity", "db", extra: #","namespaceSelector":{"matchLabels":{"team":"two"}}"#))).isEmpty)
   }
 

@@ -20,7 +20,8 @@ private func running(_ name: String, cpu: String, priority: Int = 0, since: Int 
 
 @Suite struct PreemptionTests {
   @Test func theLeastImportantMakesRoom() {
-    let cluster = Cluster([node("a")], [running("low", cpu: "500m", priority: 1, on: "a"), running("mid", cpu: "500m", priority: 5, on: "a")])
+    let cluster = Cluster(
+      [node("a")], [running("low", cpu: "500m", priority: 1, on: "a"), running("mid", cpu: "500m", priority: 5, on: "a")])
     #expect(victims(cluster, pod(cpu: "500m", priority: 10)) == ["low"])
     #expect(victims(cluster, pod(cpu: "600m", priority: 10)) == ["mid", "low"])
     #expect(victims(cluster, pod(cpu: "600m", priority: 5)).isEmpty)
@@ -31,7 +32,8 @@ private func running(_ name: String, cpu: String, priority: Int = 0, since: Int 
     let cluster = Cluster([node("a")], [running("x", cpu: "1", priority: 10, on: "a")])
     #expect(
       cluster.answer(pod(cpu: "500m", priority: 10))
-        == "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.")
+        == "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
+    )
   }
 
   @Test func whereItIsNotHelpful() {
@@ -47,7 +49,10 @@ private func running(_ name: String, cpu: String, priority: Int = 0, since: Int 
 
   @Test func never() {
     let cluster = Cluster([node("a")], [running("x", cpu: "1", on: "a")])
-    let answer = cluster.answer(pod(cpu: "1", priority: 10, spec: ["preemptionPolicy": "Never"]) { $0["spec"]["containers"] = [["resources": ["requests": ["cpu": "1"]]]] })
+    let answer = cluster.answer(
+      pod(cpu: "1", priority: 10, spec: ["preemptionPolicy": "Never"]) {
+        $0["spec"]["containers"] = [["resources": ["requests": ["cpu": "1"]]]]
+      })
     #expect(answer == "0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never.")
   }
 
@@ -62,12 +67,18 @@ private func running(_ name: String, cpu: String, priority: Int = 0, since: Int 
     // The lowest of the highest priorities.
     let lowest = Cluster(
       [node("a"), node("b")],
-      [running("x", cpu: "1", priority: 3, on: "a"), running("y1", cpu: "500m", priority: 2, on: "b"), running("y2", cpu: "500m", priority: 2, on: "b")])
+      [
+        running("x", cpu: "1", priority: 3, on: "a"), running("y1", cpu: "500m", priority: 2, on: "b"),
+        running("y2", cpu: "500m", priority: 2, on: "b"),
+      ])
     #expect(preemption(lowest, pod(cpu: "1", priority: 10))?.node == "b")
     // Then the lowest sum of priorities: here the fewer pods.
     let sum = Cluster(
       [node("a"), node("b")],
-      [running("x1", cpu: "500m", priority: 2, on: "a"), running("x2", cpu: "500m", priority: 1, on: "a"), running("y", cpu: "1", priority: 2, on: "b")])
+      [
+        running("x1", cpu: "500m", priority: 2, on: "a"), running("x2", cpu: "500m", priority: 1, on: "a"),
+        running("y", cpu: "1", priority: 2, on: "b"),
+      ])
     #expect(victims(sum, pod(cpu: "1", priority: 10)) == ["y"])
     // Then the pods that started last.
     let late = Cluster(
@@ -110,7 +121,8 @@ private func running(_ name: String, cpu: String, priority: Int = 0, since: Int 
 
   @Test func antiAffinityAndSpread() {
     let anti = parsed(
-      #"{"affinity":{"podAntiAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{"topologyKey":"kubernetes.io/hostname","labelSelector":{"matchLabels":{"app":"db"}}}]}}}"#)
+      #"{"affinity":{"podAntiAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{"topologyKey":"kubernetes.io/hostname","labelSelector":{"matchLabels":{"app":"db"}}}]}}}"#
+    )
     let cluster = Cluster(
       [node("a")], [running("db", cpu: "100m", labels: ["app": "db"], on: "a"), running("other", cpu: "100m", on: "a")])
     #expect(victims(cluster, pod(priority: 10, spec: anti)) == ["db"])
@@ -119,7 +131,8 @@ private func running(_ name: String, cpu: String, priority: Int = 0, since: Int 
     let other = Cluster([node("a")], [owner, running("free", cpu: "100m", on: "a")])
     #expect(victims(other, pod(labels: ["app": "db"], priority: 10)) == ["owner"])
     let spread = parsed(
-      #"{"topologySpreadConstraints":[{"maxSkew":1,"topologyKey":"kubernetes.io/hostname","whenUnsatisfiable":"DoNotSchedule","labelSelector":{"matchLabels":{"app":"db"}}}]}"#)
+      #"{"topologySpreadConstraints":[{"maxSkew":1,"topologyKey":"kubernetes.io/hostname","whenUnsatisfiable":"DoNotSchedule","labelSelector":{"matchLabels":{"app":"db"}}}]}"#
+    )
     let full = Cluster(
       [node("a"), node("b", pods: 1)],
       [running("d1", cpu: "100m", labels: ["app": "db"], on: "a"), running("f", cpu: "100m", priority: 20, on: "b")])

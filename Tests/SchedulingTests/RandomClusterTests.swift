@@ -30,7 +30,9 @@ private struct Generator {
     let name = "n\(index)"
     var json: JSON = [
       "metadata": ["name": .string(name), "labels": ["kubernetes.io/hostname": .string(name)]],
-      "status": ["allocatable": ["cpu": JSON(1 + dice.roll(4)), "memory": .string("\(1 + dice.roll(4))Gi"), "pods": JSON(3 + dice.roll(6))]],
+      "status": [
+        "allocatable": ["cpu": JSON(1 + dice.roll(4)), "memory": .string("\(1 + dice.roll(4))Gi"), "pods": JSON(3 + dice.roll(6))]
+      ],
     ]
     if dice.chance(80) { json["metadata"]["labels"]["topology.kubernetes.io/zone"] = .string(dice.pick(["a", "b", "c"])) }
     if dice.chance(50) { json["metadata"]["labels"]["disk"] = .string(dice.pick(["ssd", "hdd"])) }
@@ -38,10 +40,15 @@ private struct Generator {
     if dice.chance(8) { json["spec"]["unschedulable"] = true }
     if dice.chance(25) {
       json["spec"]["taints"] = [
-        ["key": .string(dice.pick(["k", "l"])), "value": "v", "effect": .string(dice.pick(["NoSchedule", "PreferNoSchedule", "NoExecute"]))]
+        [
+          "key": .string(dice.pick(["k", "l"])), "value": "v",
+          "effect": .string(dice.pick(["NoSchedule", "PreferNoSchedule", "NoExecute"])),
+        ]
       ]
     }
-    if dice.chance(30) { json["status"]["images"] = [["names": ["img:latest"], "sizeBytes": JSON(300_000_000 + dice.roll(4) * 400_000_000)]] }
+    if dice.chance(30) {
+      json["status"]["images"] = [["names": ["img:latest"], "sizeBytes": JSON(300_000_000 + dice.roll(4) * 400_000_000)]]
+    }
     return json
   }
 
@@ -93,7 +100,11 @@ private struct Generator {
     let (hard, soft) = ("requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution")
     if dice.chance(12) {
       json["spec"]["affinity"]["nodeAffinity"][hard]["nodeSelectorTerms"] = [
-        ["matchExpressions": [["key": "topology.kubernetes.io/zone", "operator": .string(dice.pick(["In", "NotIn"])), "values": ["a", "b"]]]],
+        [
+          "matchExpressions": [
+            ["key": "topology.kubernetes.io/zone", "operator": .string(dice.pick(["In", "NotIn"])), "values": ["a", "b"]]
+          ]
+        ],
         ["matchFields": [["key": "metadata.name", "operator": "In", "values": ["n1"]]]],
       ]
     }
@@ -136,7 +147,9 @@ private struct Generator {
     model.namespaces = ["one": ["team": "red"], "two": [:]]
     let core = SchedulingCore()
     let cluster = core.cluster
-    for (name, labels) in model.namespaces { core.apply(.namespaces, .changed(["metadata": ["name": .string(name), "labels": labels]]), now: t0) }
+    for (name, labels) in model.namespaces {
+      core.apply(.namespaces, .changed(["metadata": ["name": .string(name), "labels": labels]]), now: t0)
+    }
     for node in model.nodes { cluster.put(node: NodeFacts(node)) }
     if generator.dice.chance(50) {
       model.services = [("one", ["app": "x"])]

@@ -34,7 +34,9 @@ struct ReferenceModel {
         return toleration["operator"].string == "Exists" || (toleration["value"].string ?? "") == (taint["value"].string ?? "")
       }
     }
-    if node["spec"]["unschedulable"].bool == true, !tolerates(["key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"]) { return false }
+    if node["spec"]["unschedulable"].bool == true, !tolerates(["key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"]) {
+      return false
+    }
     for taint in node["spec"]["taints"].array ?? [] where taint["effect"].string != "PreferNoSchedule" && !tolerates(taint) { return false }
     if !affinityAllows(pod, node) { return false }
     return portsAreFree(pod, node) && hasRoom(pod, node) && spreadAllows(pod, node, tolerates: tolerates) && podAffinityAllows(pod, node)
@@ -98,7 +100,8 @@ struct ReferenceModel {
   func count(_ constraint: JSON, _ pod: JSON, on node: JSON) -> Int {
     guard let selector = LabelSelector(json: constraint["labelSelector"]), !selector.selectsEverything else { return 0 }
     return pods(on: node).filter {
-      $0["metadata"]["namespace"] == pod["metadata"]["namespace"] && $0["metadata"]["deletionTimestamp"].isNull && selector.matches(labels($0))
+      $0["metadata"]["namespace"] == pod["metadata"]["namespace"] && $0["metadata"]["deletionTimestamp"].isNull
+        && selector.matches(labels($0))
     }.count
   }
 
@@ -127,7 +130,8 @@ struct ReferenceModel {
     var named = (term["namespaces"].array ?? []).compactMap(\.string)
     if named.isEmpty && term["namespaceSelector"].isNull { named = [owner["metadata"]["namespace"].string!] }
     let namespace = other["metadata"]["namespace"].string!
-    let byLabels = term["namespaceSelector"].isNull ? false : LabelSelector(json: term["namespaceSelector"])!.matches(namespaces[namespace] ?? [:])
+    let byLabels =
+      term["namespaceSelector"].isNull ? false : LabelSelector(json: term["namespaceSelector"])!.matches(namespaces[namespace] ?? [:])
     return (named.contains(namespace) || byLabels) && LabelSelector(json: term["labelSelector"])!.matches(labels(other))
   }
 
@@ -204,7 +208,9 @@ struct ReferenceModel {
   private func images(_ pod: JSON, _ node: JSON) -> Int {
     let containers = pod["spec"]["containers"].array ?? []
     func size(_ image: String, _ node: JSON) -> Int64? {
-      (node["status"]["images"].array ?? []).first { ($0["names"].array ?? []).contains(.string(image)) }.map { Int64($0["sizeBytes"].int!) }
+      (node["status"]["images"].array ?? []).first { ($0["names"].array ?? []).contains(.string(image)) }.map {
+        Int64($0["sizeBytes"].int!)
+      }
     }
     let sum = containers.reduce(Int64(0)) { sum, container in
       let image = (container["image"].string ?? "") + ":latest"
@@ -276,7 +282,8 @@ struct ReferenceModel {
         let isHost = key.string == "kubernetes.io/hostname"
         let size = isHost ? players.count : Set(players.map { label($0, key) ?? "" }).count
         guard let own = label(node, key) else { continue }
-        let counting = isHost ? [node] : nodes.filter { label($0, key) == own && counted(constraint, hasOwn ? all : [], pod, $0, tolerates: tolerates) }
+        let counting =
+          isHost ? [node] : nodes.filter { label($0, key) == own && counted(constraint, hasOwn ? all : [], pod, $0, tolerates: tolerates) }
         let pods = counting.reduce(0) { $0 + count(constraint, pod, on: $1) }
         score += Double(pods) * log(Double(size + 2)) + Double(constraint["maxSkew"].int! - 1)
       }

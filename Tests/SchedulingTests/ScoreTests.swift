@@ -28,7 +28,8 @@ import Testing
 
   @Test func preferredNodes() {
     let wish = parsed(
-      #"{"affinity":{"nodeAffinity":{"preferredDuringSchedulingIgnoredDuringExecution":[{"weight":1,"preference":{"matchExpressions":[{"key":"disk","operator":"Exists"}]}}]}}}"#)
+      #"{"affinity":{"nodeAffinity":{"preferredDuringSchedulingIgnoredDuringExecution":[{"weight":1,"preference":{"matchExpressions":[{"key":"disk","operator":"Exists"}]}}]}}}"#
+    )
     #expect(Cluster([node("a", labels: ["disk": "ssd"]), node("b", cpu: "4", memory: "4Gi")]).answer(pod(spec: wish)) == "a")
   }
 
@@ -53,9 +54,12 @@ import Testing
     let core = SchedulingCore()
     core.apply(.nodes, .synced([node("a", cpu: "64", memory: "256Gi"), node("b", cpu: "8", memory: "32Gi")]), now: t0)
     core.apply(
-      .replicaSets, .changed(["metadata": ["name": "rs", "namespace": "default"], "spec": ["selector": ["matchLabels": ["app": "x"]]]]), now: t0)
+      .replicaSets, .changed(["metadata": ["name": "rs", "namespace": "default"], "spec": ["selector": ["matchLabels": ["app": "x"]]]]),
+      now: t0)
     core.apply(.pods, .changed(pod("x1", labels: ["app": "x"], on: "a")), now: t0)
-    let owned = pod(labels: ["app": "x"]) { $0["metadata"]["ownerReferences"] = [["kind": "ReplicaSet", "name": "rs", "controller": true]] }
+    let owned = pod(labels: ["app": "x"]) {
+      $0["metadata"]["ownerReferences"] = [["kind": "ReplicaSet", "name": "rs", "controller": true]]
+    }
     #expect(core.cluster.answer(owned) == "b")
   }
 
@@ -87,7 +91,8 @@ import Testing
 
   @Test func pluginsAndWeights() throws {
     let mine = try profile(
-      #""plugins":{"multiPoint":{"disabled":[{"name":"NodePorts"},{"name":"DefaultPreemption"}]},"score":{"disabled":[{"name":"*"}],"enabled":[{"name":"ImageLocality","weight":7}]}}"#)
+      #""plugins":{"multiPoint":{"disabled":[{"name":"NodePorts"},{"name":"DefaultPreemption"}]},"score":{"disabled":[{"name":"*"}],"enabled":[{"name":"ImageLocality","weight":7}]}}"#
+    )
     #expect(!mine.filters.contains(.nodePorts))
     #expect(!mine.preempts)
     #expect(mine.weights == [.imageLocality: 7])
@@ -98,19 +103,22 @@ import Testing
 
   @Test func addedAffinity() throws {
     let mine = try profile(
-      #""pluginConfig":[{"name":"NodeAffinity","args":{"addedAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"pool","operator":"In","values":["x"]}]}]}}}}]"#)
+      #""pluginConfig":[{"name":"NodeAffinity","args":{"addedAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"pool","operator":"In","values":["x"]}]}]}}}}]"#
+    )
     #expect(Cluster([node("a"), node("b", labels: ["pool": "x"])]).answer(pod(), mine) == "b")
   }
 
   @Test func mostAllocated() throws {
     let mine = try profile(
-      #""pluginConfig":[{"name":"NodeResourcesFit","args":{"scoringStrategy":{"type":"MostAllocated","resources":[{"name":"cpu","weight":1}]}}}]"#)
+      #""pluginConfig":[{"name":"NodeResourcesFit","args":{"scoringStrategy":{"type":"MostAllocated","resources":[{"name":"cpu","weight":1}]}}}]"#
+    )
     #expect(Cluster([node("a"), node("b")], [pod("x", cpu: "500m", on: "b")]).answer(pod(cpu: "100m"), mine) == "b")
   }
 
   @Test func defaultConstraints() throws {
     let mine = try profile(
-      #""pluginConfig":[{"name":"PodTopologySpread","args":{"defaultingType":"List","defaultConstraints":[{"maxSkew":1,"topologyKey":"kubernetes.io/hostname","whenUnsatisfiable":"DoNotSchedule"}]}}]"#)
+      #""pluginConfig":[{"name":"PodTopologySpread","args":{"defaultingType":"List","defaultConstraints":[{"maxSkew":1,"topologyKey":"kubernetes.io/hostname","whenUnsatisfiable":"DoNotSchedule"}]}}]"#
+    )
     let cluster = Cluster([node("a"), node("b")], [pod("x", labels: ["app": "x"], on: "a")])
     cluster.facts.services = ["default": ["s": ["app": "x"]]]
     cluster.facts.spreadEpoch += 1

@@ -5,7 +5,8 @@ import ServiceRules
 
 /// A Service as the API server would write it.
 func service(
-  _ name: String, ip: String, more: [String] = [], ports: [JSON] = [["port": 80, "protocol": "TCP"]], type: String = "ClusterIP", spec: JSON = [:],
+  _ name: String, ip: String, more: [String] = [], ports: [JSON] = [["port": 80, "protocol": "TCP"]], type: String = "ClusterIP",
+  spec: JSON = [:],
   status: JSON = .null
 ) -> JSON {
   var fields: JSON = ["type": .string(type), "clusterIP": .string(ip), "clusterIPs": JSON([ip] + more), "ports": .array(ports)]
@@ -32,10 +33,13 @@ struct EndpointFixture {
   }
 }
 
-func slice(_ service: String, _ endpoints: [EndpointFixture], port: Int = 8080, portName: String = "", transport: String = "TCP", name: String? = nil) -> JSON {
+func slice(
+  _ service: String, _ endpoints: [EndpointFixture], port: Int = 8080, portName: String = "", transport: String = "TCP", name: String? = nil
+) -> JSON {
   [
     "metadata": [
-      "namespace": "default", "name": .string(name ?? "\(service)-\(transport)-\(port)"), "labels": ["kubernetes.io/service-name": .string(service)],
+      "namespace": "default", "name": .string(name ?? "\(service)-\(transport)-\(port)"),
+      "labels": ["kubernetes.io/service-name": .string(service)],
     ],
     "addressType": .string(endpoints.first?.address.contains(":") == true ? "IPv6" : "IPv4"),
     "ports": .array([["name": .string(portName), "port": JSON(port), "protocol": .string(transport)]]),

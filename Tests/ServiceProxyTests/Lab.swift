@@ -69,7 +69,9 @@ final class Lab: Sendable {
     for (index, pod) in pods.enumerated() {
       try connect(pod, "pod\(index)")
       let (v4, v6) = (Self.address(index), Self.address6(index))
-      try node.run("ip addr add 169.254.1.1/32 dev pod\(index) scope link && ip route add \(v4)/32 dev pod\(index) && ip -6 route add \(v6)/128 dev pod\(index)")
+      try node.run(
+        "ip addr add 169.254.1.1/32 dev pod\(index) scope link && ip route add \(v4)/32 dev pod\(index) && ip -6 route add \(v6)/128 dev pod\(index)"
+      )
       try pod.run("ip addr add \(v4)/32 dev eth0 && ip route add 169.254.1.1 dev eth0 && ip route add default via 169.254.1.1")
       try pod.run("ip -6 addr add \(v6)/128 dev eth0 nodad && ip -6 route add default via fe80::1 dev eth0")
       try node.run("ip -6 addr add fe80::1/64 dev pod\(index) nodad")
@@ -104,7 +106,8 @@ final class Echo: Sendable {
     let text = name ?? machine.name
     thread = try NamespaceThread(.existing(machine.thread.namespace))
     socket = try thread.performBlocking {
-      let raw = Glibc.socket(AF_INET6, Int32(transport == .tcp ? SOCK_STREAM.rawValue : SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+      let raw = Glibc.socket(
+        AF_INET6, Int32(transport == .tcp ? SOCK_STREAM.rawValue : SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
       guard raw >= 0 else { throw LabFailure("socket: \(errno)") }
       let descriptor = SharedDescriptor(OwnedDescriptor(owning: raw))
       var one: Int32 = 1
@@ -146,7 +149,8 @@ final class Echo: Sendable {
 
   /// IPv4 addresses come mapped.
   private static func text(_ address: IPv6Address) -> String {
-    address.high == 0 && address.low >> 32 == 0xffff ? IPv4Address(UInt32(truncatingIfNeeded: address.low)).description : address.description
+    address.high == 0 && address.low >> 32 == 0xffff
+      ? IPv4Address(UInt32(truncatingIfNeeded: address.low)).description : address.description
   }
 
   func stop() { isStopped.withLock { $0 = true } }

@@ -89,7 +89,10 @@ struct ProxyTests {
     api.put("endpointslices", slice("web", [EndpointFixture(Lab.address(1))]))
     #expect(try await eventually { try await lab.outside.call("10.96.0.20", 80).server == "b" })
 
-    for damage in ["nft flush ruleset", "nft delete table ip swiftlet-services", "nft flush map ip swiftlet-services endpoints", "nft flush chain ip swiftlet-services services"] {
+    for damage in [
+      "nft flush ruleset", "nft delete table ip swiftlet-services", "nft flush map ip swiftlet-services endpoints",
+      "nft flush chain ip swiftlet-services services",
+    ] {
       try lab.node.run(damage)
       let began = ContinuousClock.now
       #expect(try await eventually(within: .seconds(2)) { try await lab.outside.call("10.96.0.20", 80).server == "b" }, "\(damage)")

@@ -52,8 +52,10 @@ struct TrafficTests {
     let endpoints = [EndpointFixture(Lab.address(0))]
     try await rules.start(
       [
-        service("cluster", ip: "10.96.0.30", ports: [["port": 80, "nodePort": 30090]], type: "NodePort", spec: ["externalIPs": ["203.0.113.7"]]),
-        service("local", ip: "10.96.0.31", ports: [["port": 80, "nodePort": 30091]], type: "NodePort", spec: ["externalTrafficPolicy": "Local"]),
+        service(
+          "cluster", ip: "10.96.0.30", ports: [["port": 80, "nodePort": 30090]], type: "NodePort", spec: ["externalIPs": ["203.0.113.7"]]),
+        service(
+          "local", ip: "10.96.0.31", ports: [["port": 80, "nodePort": 30091]], type: "NodePort", spec: ["externalTrafficPolicy": "Local"]),
       ], [slice("cluster", endpoints), slice("local", endpoints)])
     #expect(try await lab.pods[1].call("10.96.0.30", 80) == .from("a", seen: Lab.address(1)), "pods keep their address")
     #expect(try await lab.pods[0].call("10.96.0.30", 80) == .from("a", seen: "192.0.2.1"), "a pod that calls itself does not see itself")
@@ -74,7 +76,9 @@ struct TrafficTests {
     try await rules.start(
       [
         service("here", ip: "10.96.0.40", spec: ["internalTrafficPolicy": "Local"]),
-        service("away", ip: "10.96.0.41", ports: nodePort, type: "NodePort", spec: ["internalTrafficPolicy": "Local", "externalTrafficPolicy": "Local"]),
+        service(
+          "away", ip: "10.96.0.41", ports: nodePort, type: "NodePort",
+          spec: ["internalTrafficPolicy": "Local", "externalTrafficPolicy": "Local"]),
       ],
       [
         slice("here", [EndpointFixture(Lab.address(0), node: "other"), EndpointFixture(Lab.address(1))]),
@@ -150,7 +154,8 @@ struct TrafficTests {
       #expect(try await lab.outside.call(address, port, .udp, from: 40_001).server == "a")
       rules.state.put(slice: only(1))
       try await rules.tell()
-      #expect(try await lab.outside.call(address, port, .udp, from: 40_001).server == "b", "the same flow goes to the endpoint that is left")
+      #expect(
+        try await lab.outside.call(address, port, .udp, from: 40_001).server == "b", "the same flow goes to the endpoint that is left")
     }
     rules.state.remove(service: udp)
     try await rules.tell()
@@ -185,7 +190,9 @@ struct TrafficTests {
     let lab = try Lab()
     var rules = try Rules(lab)
     let services = (0..<300).map { service("s\($0)", ip: "10.96.\(1 + $0 / 200).\(1 + $0 % 200)") }
-    let slices = (0..<300).map { slice("s\($0)", ["10.244.1.\($0 % 250)", "10.244.2.\($0 % 250)"].map { EndpointFixture($0, node: "other") }) }
+    let slices = (0..<300).map {
+      slice("s\($0)", ["10.244.1.\($0 % 250)", "10.244.2.\($0 % 250)"].map { EndpointFixture($0, node: "other") })
+    }
     try await rules.start(services, slices)
     rules.state.put(slice: slice("s7", ["10.244.1.7", "10.244.9.9"].map { EndpointFixture($0, node: "other") }))
     #expect(try await rules.tell().map(\.summary).count == 2, "one element out, one in")

@@ -45,7 +45,9 @@ struct FakeTable {
         }
       case .deleteElements(let set, let elements):
         for element in elements {
-          guard sets[set]?.removeValue(forKey: element.key + (element.keyEnd ?? [])) != nil else { throw Failure(what: "\(set) lacks \(element.key)") }
+          guard sets[set]?.removeValue(forKey: element.key + (element.keyEnd ?? [])) != nil else {
+            throw Failure(what: "\(set) lacks \(element.key)")
+          }
         }
       default: throw Failure(what: "\(change)")
       }
@@ -92,7 +94,8 @@ struct FakeTable {
         return elements.values.first { element in
           zip(stride(from: 0, to: key.count, by: 4), stride(from: 4, through: key.count, by: 4)).allSatisfy { low, high in
             let part = Array(key[low..<high])
-            return !part.lexicographicallyPrecedes(element.key[low..<high]) && !(element.keyEnd ?? [])[low..<high].lexicographicallyPrecedes(part)
+            return !part.lexicographicallyPrecedes(element.key[low..<high])
+              && !(element.keyEnd ?? [])[low..<high].lexicographicallyPrecedes(part)
           }
         }
       }
@@ -124,7 +127,9 @@ struct FakeTable {
       if sets[map]?[bytes] == nil { sets[map]?[bytes] = Element(bytes, value: .data(get(data, words + 4))) }
     case .removeKey(let map, let key, _): sets[map]?[get(key, packet.destination.bytes.count * 2 + 8)] = nil
     case .nat(.destination, _, let address, let port, _):
-      guard let address, let port, let target = IPAddress(bytes: get(address, packet.destination.bytes.count)) else { throw Failure(what: "nat") }
+      guard let address, let port, let target = IPAddress(bytes: get(address, packet.destination.bytes.count)) else {
+        throw Failure(what: "nat")
+      }
       let number = get(port, 2)
       return .end(.sent(Backend(target, UInt16(number[0]) << 8 | UInt16(number[1]))))
     case .reject: return .end(.refused)

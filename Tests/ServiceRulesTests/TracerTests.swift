@@ -67,7 +67,9 @@ private struct Wish {
         ]
       }
       return [
-        "metadata": ["namespace": "d", "name": .string("s\(index)-\(half)"), "labels": ["kubernetes.io/service-name": .string("s\(index)")]],
+        "metadata": [
+          "namespace": "d", "name": .string("s\(index)-\(half)"), "labels": ["kubernetes.io/service-name": .string("s\(index)")],
+        ],
         "addressType": "IPv4", "endpoints": .array(list), "ports": [["port": 8080, "protocol": isUDP ? "UDP" : "TCP"]],
       ]
     }
@@ -91,7 +93,9 @@ private struct Wish {
     if isInside, !fits || packet.port != 80 { return [.refused] }
     guard fits, isInside || isNodePort || isOutside && packet.port == 80 else { return [.untouched] }
     if cluster.isEmpty, local.isEmpty, !(destination == "198.51.100.\(index)" && range != nil) { return [.refused] }
-    if destination == "198.51.100.\(index)", let range = range.flatMap({ IPPrefix($0) }), !range.contains(packet.source) { return [.dropped] }
+    if destination == "198.51.100.\(index)", let range = range.flatMap({ IPPrefix($0) }), !range.contains(packet.source) {
+      return [.dropped]
+    }
     if cluster.isEmpty, local.isEmpty { return [.refused] }
     let isLocal = isInside ? isInternalLocal : isExternalLocal
     let isFromHere = IPPrefix("10.244.0.0/16")?.contains(packet.source) == true || packet.source.description == "192.0.2.1"
@@ -103,7 +107,8 @@ private struct Wish {
 @Suite struct TracerTests {
   private static func state() -> ServiceState {
     let layout = RuleLayout(.ipv4, tableName: "t", podRange: IPPrefix("10.244.0.0/16"), serviceRange: IPPrefix("10.96.0.0/16"))
-    return ServiceState(options: RuleOptions(layouts: [layout], node: NodeFacts(name: "here", nodePortAddresses: [IPAddress("192.0.2.1")!])))
+    return ServiceState(
+      options: RuleOptions(layouts: [layout], node: NodeFacts(name: "here", nodePortAddresses: [IPAddress("192.0.2.1")!])))
   }
 
   /// Random services come, change and go; after each step every kind of packet meets what the API promises, the table that grew by
@@ -134,7 +139,9 @@ private struct Wish {
       var fresh = state
       var other = FakeTable()
       try other.apply(fresh.differences(0, from: nil))
-      for set in RuleLayout.SetName.allCases where !set.isMadeByPackets { #expect(table.sets[set.rawValue] == other.sets[set.rawValue], "\(set)") }
+      for set in RuleLayout.SetName.allCases where !set.isMadeByPackets {
+        #expect(table.sets[set.rawValue] == other.sets[set.rawValue], "\(set)")
+      }
       #expect(table.chains == other.chains)
       try check(&table, wishes, &dice)
     }
@@ -143,7 +150,9 @@ private struct Wish {
   private func check(_ table: inout FakeTable, _ wishes: [Int: Wish], _ dice: inout Dice) throws {
     let sources = ["192.0.2.9", "10.244.0.77", "192.0.2.1", "172.16.0.1"].compactMap { IPAddress($0) }
     for wish in wishes.values {
-      let targets = ["10.96.0.\(wish.index)", "203.0.113.\(wish.index)", "198.51.100.\(wish.index)", "192.0.2.1"].compactMap { IPAddress($0) }
+      let targets = ["10.96.0.\(wish.index)", "203.0.113.\(wish.index)", "198.51.100.\(wish.index)", "192.0.2.1"].compactMap {
+        IPAddress($0)
+      }
       for source in sources {
         for destination in targets {
           for port in [80, 81, wish.nodePort ?? 9] {

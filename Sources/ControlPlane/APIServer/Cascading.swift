@@ -69,7 +69,8 @@ extension DeleteOptions {
     guard !causes.isEmpty else { return }
     let texts = causes.map { "\($0["field"].string ?? ""): \($0["message"].string ?? "")" }
     throw APIFailure(
-      422, "Invalid", "DeleteOptions.meta.k8s.io \"\" is invalid: \(texts.count == 1 ? texts[0] : "[" + texts.joined(separator: ", ") + "]")",
+      422, "Invalid",
+      "DeleteOptions.meta.k8s.io \"\" is invalid: \(texts.count == 1 ? texts[0] : "[" + texts.joined(separator: ", ") + "]")",
       details: ["group": "meta.k8s.io", "kind": "DeleteOptions", "causes": .array(causes)])
   }
 }

@@ -124,7 +124,8 @@ extension APIServer {
       let pod = try await resources.stored(request).object
       try access.checkDelete(pod, request, call.user, isEviction: true)
       var pinned = options
-      let verdict = Eviction.verdict(pod, budgets: try await resources.all("poddisruptionbudgets", group: "policy", namespace: request.namespace))
+      let verdict = Eviction.verdict(
+        pod, budgets: try await resources.all("poddisruptionbudgets", group: "policy", namespace: request.namespace))
       switch verdict {
       case .delete(let isPinned):
         if isPinned, pinned.resourceVersion == nil { pinned.resourceVersion = pod["metadata"]["resourceVersion"].string }

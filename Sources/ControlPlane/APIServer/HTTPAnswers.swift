@@ -24,7 +24,8 @@ extension APIServer {
       let path = request.path.split(separator: "/").map(String.init)
       var resourceRequest = ResourceRequest(path: path, registry: registry)
       // Whoever installs a metrics server of their own gets its numbers.
-      if path.count > 2, path[1] == MetricsAPI.group, resources.catalog.external.contains(where: { $0.group == path[1] && $0.version == path[2] })
+      if path.count > 2, path[1] == MetricsAPI.group,
+        resources.catalog.external.contains(where: { $0.group == path[1] && $0.version == path[2] })
       {
         resourceRequest = nil
       }
@@ -45,7 +46,8 @@ extension APIServer {
   }
 
   private func answer(
-    _ request: ServedRequest, _ path: [String], _ user: UserInfo, _ target: ResourceRequest?, _ warnings: inout Warnings, _ trail: AuditTrail?
+    _ request: ServedRequest, _ path: [String], _ user: UserInfo, _ target: ResourceRequest?, _ warnings: inout Warnings,
+    _ trail: AuditTrail?
   ) async throws -> ServedResponse {
     if target == nil {
       if let passed = try await aggregated(request, path, user) { return passed }

@@ -282,7 +282,9 @@ extension APIServer {
 
   private func deleteOptions(_ call: APICall, _ request: ResourceRequest, _ warnings: inout Warnings) throws -> DeleteOptions {
     let options = try DeleteOptions(call, body: try call.decodedBody(registry).object)
-    if options.hasNoPolicy, request.resource.group == "batch", request.resource.kind == "Job" { warnings.texts.append(Cascading.jobWarning) }
+    if options.hasNoPolicy, request.resource.group == "batch", request.resource.kind == "Job" {
+      warnings.texts.append(Cascading.jobWarning)
+    }
     return options
   }
 

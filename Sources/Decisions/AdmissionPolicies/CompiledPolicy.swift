@@ -119,10 +119,11 @@ package struct ValidatingPolicy: Sendable {
 
   private static func prefix(_ text: String, bytes: Int) -> String {
     var left = bytes
-    return String(text.prefix { character in
-      left -= character.utf8.count
-      return left >= 0
-    })
+    return String(
+      text.prefix { character in
+        left -= character.utf8.count
+        return left >= 0
+      })
   }
 
   private func message(_ check: Check, _ scope: PolicyScope) throws -> String {
@@ -132,7 +133,7 @@ package struct ValidatingPolicy: Sendable {
       guard case .string(let text) = try scope.evaluate(expression) else { return plain }
       let trimmed = text.trimmed
       return trimmed.isEmpty || trimmed.hasLineBreaks || trimmed.utf8.count > Self.messageBytesMax ? plain : trimmed
-    } catch where error.isOutOfBudget {
+    } catch  where error.isOutOfBudget {
       throw PolicyScope.Failure(message: "failed messageExpression: \(error.message)", isOutOfBudget: true)
     } catch {
       return plain

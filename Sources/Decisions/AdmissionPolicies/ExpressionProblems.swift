@@ -75,7 +75,9 @@ private struct ExpressionProblems {
       let (name, text) = (variable["name"].string ?? "", variable["expression"].string ?? "")
       if !Self.isIdentifier(name) {
         errors.append(
-          FieldError(path: path + ".name", reason: .invalid, message: "Invalid value: \(JSON.string(name).text()): name is not a valid CEL identifier"))
+          FieldError(
+            path: path + ".name", reason: .invalid,
+            message: "Invalid value: \(JSON.string(name).text()): name is not a valid CEL identifier"))
         continue
       }
       if !names.insert(name).inserted {

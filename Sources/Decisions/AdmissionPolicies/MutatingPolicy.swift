@@ -74,7 +74,8 @@ package struct MutatingPolicy: Sendable {
     }
     if let (found, expected) = Self.misnamed(value, path: "Object") {
       throw Failure(
-        message: "type mismatch: unexpected type name \"\(found)\", expected \"\(expected)\", which matches field name path from root Object type")
+        message:
+          "type mismatch: unexpected type name \"\(found)\", expected \"\(expected)\", which matches field name path from root Object type")
     }
     var changes = try configuration.json()
     for field in ["apiVersion", "kind"] {

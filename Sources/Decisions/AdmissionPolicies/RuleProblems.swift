@@ -66,7 +66,8 @@ struct RuleProblems {
     }
     if let below = node.items {
       visit(
-        below, path + ".items", copies: product(node.schema.maxItems), uncorrelatable: node.schema.listType == "map" ? uncorrelatable : path)
+        below, path + ".items", copies: product(node.schema.maxItems), uncorrelatable: node.schema.listType == "map" ? uncorrelatable : path
+      )
     }
   }
 
@@ -85,7 +86,8 @@ struct RuleProblems {
     if rule.usesOldSelf {
       if let uncorrelatable {
         invalid(
-          path + ".rule", JSON.string(rule.text).text(), "oldSelf cannot be used on the uncorrelatable portion of the schema within \(uncorrelatable)")
+          path + ".rule", JSON.string(rule.text).text(),
+          "oldSelf cannot be used on the uncorrelatable portion of the schema within \(uncorrelatable)")
       }
     } else if !rule.source["optionalOldSelf"].isNull, case .ready = rule.program {
       invalid(path + ".optionalOldSelf", rule.source["optionalOldSelf"].text(), "may not be set if oldSelf is not used in rule")

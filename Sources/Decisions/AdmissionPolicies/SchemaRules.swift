@@ -169,9 +169,12 @@ struct RuleWalk {
     case .success(.bool(true)): return
     case .success: break
     case .failure(let error) where error.code == .costLimit:
-      return fail(node, path, "'\(error)': no further validation rules will be run due to call cost exceeds limit for rule: \(rule.shown)", ends: true)
+      return fail(
+        node, path, "'\(error)': no further validation rules will be run due to call cost exceeds limit for rule: \(rule.shown)", ends: true
+      )
     case .failure(let error) where error.message.hasPrefix("no such overload"):
-      return fail(node, path, "'\(error)': call arguments did not match a supported operator, function or macro signature for rule: \(rule.shown)")
+      return fail(
+        node, path, "'\(error)': call arguments did not match a supported operator, function or macro signature for rule: \(rule.shown)")
     case .failure(let error): return fail(node, path, "\(error) evaluating rule: \(rule.shown)")
     }
     let message = self.message(rule, bindings, node, path)
@@ -197,13 +200,15 @@ struct RuleWalk {
     do { result = .success(try program.evaluate(bindings, spent: &cost)) } catch { result = .failure(error) }
     guard spend(cost) else {
       fail(
-        node, path, "messageExpression evaluation failed due to running out of cost budget, no further validation rules will be run", ends: true)
+        node, path, "messageExpression evaluation failed due to running out of cost budget, no further validation rules will be run",
+        ends: true)
       return plain
     }
     switch result {
     case .failure(let error) where error.code == .costLimit:
       let source = JSON.string(rule.source["messageExpression"].string ?? "").text()
-      fail(node, path, "no further validation rules will be run due to call cost exceeds limit for messageExpression: \(source)", ends: true)
+      fail(
+        node, path, "no further validation rules will be run due to call cost exceeds limit for messageExpression: \(source)", ends: true)
       return plain
     case .success(.string(let text)):
       let trimmed = text.trimmed

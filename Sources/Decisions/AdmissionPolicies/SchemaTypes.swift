@@ -38,7 +38,8 @@ struct SchemaTypes {
     var fields: [String: CELField] = [:]
     for key in schema.propertyNames {
       // Rules below a field that no expression can name still know the types there.
-      guard let property = schema.properties[key], let type = type(of: property, isResource: property.isEmbeddedResource, name: "\(name).\(key)"),
+      guard let property = schema.properties[key],
+        let type = type(of: property, isResource: property.isEmbeddedResource, name: "\(name).\(key)"),
         let escaped = CELFieldName.escape(key)
       else { continue }
       fields[escaped] = CELField(type: type, key: key, listKind: property.listKind)

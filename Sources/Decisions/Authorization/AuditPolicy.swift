@@ -80,7 +80,9 @@ package struct AuditPolicy: Sendable {
   private static func stages(_ json: JSON, _ path: String) throws(Malformed) -> Set<Stage> {
     var result: Set<Stage> = []
     for item in json.array ?? [] {
-      guard let stage = item.string.flatMap(Stage.init(rawValue:)) else { throw Malformed(description: "\(path): \(item.text()) is no stage") }
+      guard let stage = item.string.flatMap(Stage.init(rawValue:)) else {
+        throw Malformed(description: "\(path): \(item.text()) is no stage")
+      }
       result.insert(stage)
     }
     return result

@@ -72,7 +72,9 @@ enum DefaultRoleParser {
   }
 
   private static func metadata(_ place: (namespace: String?, name: String), _ labels: [String] = []) -> JSON {
-    var metadata: JSON = ["name": .string(place.name), "annotations": annotations, "labels": ["kubernetes.io/bootstrapping": "rbac-defaults"]]
+    var metadata: JSON = [
+      "name": .string(place.name), "annotations": annotations, "labels": ["kubernetes.io/bootstrapping": "rbac-defaults"],
+    ]
     if let namespace = place.namespace { metadata["namespace"] = .string(namespace) }
     for label in labels { metadata["labels"][prefix + label] = "true" }
     return metadata
@@ -130,7 +132,9 @@ package enum DefaultRoles {
   /// Each controller's role is bound to the account of its name in kube-system.
   private static var controllerBindings: [DefaultObject] {
     let prefix = "system:controller:"
-    let names = DefaultRoleParser.parse(controllerTexts).filter { $0.plural == "clusterroles" }.map { String($0.name.dropFirst(prefix.count)) }
+    let names = DefaultRoleParser.parse(controllerTexts).filter { $0.plural == "clusterroles" }.map {
+      String($0.name.dropFirst(prefix.count))
+    }
     return DefaultRoleParser.parse(names.map { "bind \(prefix)\($0) \(prefix)\($0) account:kube-system/\($0)" }.joined(separator: "\n"))
   }
 

@@ -85,7 +85,8 @@ package enum NodeAuthorizer {
       return request.fields["spec.nodeName"] == node
         ? .allowed(reason: "")
         : .noOpinion(reason: "can only list/watch/deletecollection resourceslices with spec.nodeName field selector")
-    default: return .noOpinion(reason: "only the following verbs are allowed: create, delete, deletecollection, get, list, patch, update, watch")
+    default:
+      return .noOpinion(reason: "only the following verbs are allowed: create, delete, deletecollection, get, list, patch, update, watch")
     }
   }
 }

@@ -80,7 +80,9 @@ package struct NodeRestriction: Sendable {
   }
 
   private func podStatus(_ pod: JSON, _ old: JSON) -> String? {
-    guard boundHere(old), boundHere(pod) else { return "node \"\(node)\" can only update pod status for pods with spec.nodeName set to itself" }
+    guard boundHere(old), boundHere(pod) else {
+      return "node \"\(node)\" can only update pod status for pods with spec.nodeName set to itself"
+    }
     guard same(pod["metadata"]["labels"], old["metadata"]["labels"]) else {
       return "node \"\(node)\" cannot update labels through pod status"
     }
@@ -149,7 +151,8 @@ package struct NodeRestriction: Sendable {
       object["metadata"]["resourceVersion"] = .null
       return object
     }
-    return bare(claim) == bare(old) ? nil : "node \"\(node)\" is not allowed to update fields other than status.quantity and status.conditions"
+    return bare(claim) == bare(old)
+      ? nil : "node \"\(node)\" is not allowed to update fields other than status.quantity and status.conditions"
   }
 
   private func lease(_ lease: JSON) -> String? {

@@ -47,7 +47,8 @@ package struct RolePolicy: Sendable {
   /// A Role or ClusterRole as it is now; nil where it is gone.
   package mutating func set(role object: JSON?, _ key: RoleKey) {
     roles[key] = object.map { object in
-      let selectors = object["aggregationRule"].isNull
+      let selectors =
+        object["aggregationRule"].isNull
         ? nil : (object["aggregationRule"]["clusterRoleSelectors"].array ?? []).compactMap { LabelSelector(json: $0) }
       return Role(rules: PolicyRule.list(object["rules"]), labels: object["metadata"]["labels"], aggregation: selectors)
     }

@@ -36,7 +36,8 @@ package enum DefaultFlows {
       paths: [["verbs": ["get"], "nonResourceURLs": ["/healthz", "/readyz", "/livez"]]]),
     schema(
       "system-leader-election", level: "leader-election", 100, by: "ByUser",
-      users("system:kube-controller-manager", "system:kube-scheduler") + kubeSystem("*"), resources: [rule(writes, "coordination.k8s.io", "leases")]),
+      users("system:kube-controller-manager", "system:kube-scheduler") + kubeSystem("*"),
+      resources: [rule(writes, "coordination.k8s.io", "leases")]),
     schema(
       "endpoint-controller", level: "workload-high", 150, by: "ByUser",
       users("system:kube-controller-manager") + kubeSystem("endpoint-controller", "endpointslicemirroring-controller"),

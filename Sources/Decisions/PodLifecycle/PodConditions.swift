@@ -5,7 +5,8 @@ import KubernetesAPI
 package struct PodConditionBuilder: Sendable {
   /// The types this node writes; PodScheduled is the scheduler's, and repeated as true.
   static let owned: Set<String> = [
-    "PodResizePending", "PodResizeInProgress", "DisruptionTarget", "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled",
+    "PodResizePending", "PodResizeInProgress", "DisruptionTarget", "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady",
+    "PodScheduled",
   ]
 
   let pod: Pod

@@ -30,7 +30,9 @@ extension SchedulingCore {
   }
 
   private func knownKeys(_ kind: Kind) -> [String] {
-    func flat<Value>(_ nested: [String: [String: Value]]) -> [String] { nested.flatMap { outer in outer.value.keys.map { "\(outer.key)/\($0)" } } }
+    func flat<Value>(_ nested: [String: [String: Value]]) -> [String] {
+      nested.flatMap { outer in outer.value.keys.map { "\(outer.key)/\($0)" } }
+    }
     let facts = cluster.facts
     return switch kind {
     case .namespaces: Array(facts.namespaces.keys)

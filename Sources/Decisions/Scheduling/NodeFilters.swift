@@ -85,7 +85,8 @@ extension Cluster {
   static func fitScore(_ shape: PodShape, _ entry: NodeEntry, _ node: NodeFacts, _ plan: SchedulingPlan) -> Int64 {
     if plan.scoresAreStandard, node.allocatable.cpu > 0, node.allocatable.memory > 0 {
       func free(_ taken: Int64, _ offered: Int64) -> Int64 { taken > offered ? 0 : (offered - taken) * 100 / offered }
-      return (free(entry.weighedCPU + shape.needs.weighed.cpu, node.allocatable.cpu)
+      return
+        (free(entry.weighedCPU + shape.needs.weighed.cpu, node.allocatable.cpu)
         + free(entry.weighedMemory + shape.needs.weighed.memory, node.allocatable.memory)) / 2
     }
     var sum: Int64 = 0

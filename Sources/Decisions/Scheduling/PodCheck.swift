@@ -80,7 +80,9 @@ final class PodCheck {
   }
 
   /// The filters between pods play no part.
-  var looksAtRoomOnly: Bool { hard.isEmpty && affinity.isEmpty && anti.isEmpty && existing.isEmpty && volumes == nil && shape.affinityCounter == nil }
+  var looksAtRoomOnly: Bool {
+    hard.isEmpty && affinity.isEmpty && anti.isEmpty && existing.isEmpty && volumes == nil && shape.affinityCounter == nil
+  }
 
   /// The same with other pods on the node: only sums of resources can differ.
   func looksAtResourcesOnly(besides others: [PodRecord]) -> Bool {

@@ -38,7 +38,8 @@ package struct Profile: Sendable, Equatable {
 
   /// Upstream's defaults for pods of a service or a workload: spread over hosts, and a little more loosely over zones.
   static let systemConstraints: [SpreadConstraint] = [
-    SpreadConstraint(["maxSkew": 3, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"], namespace: "", labels: [:]),
+    SpreadConstraint(
+      ["maxSkew": 3, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"], namespace: "", labels: [:]),
     SpreadConstraint(
       ["maxSkew": 5, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "ScheduleAnyway"], namespace: "", labels: [:]),
   ]

@@ -106,7 +106,8 @@ package final class SchedulingCore {
     if cluster.placed[uid] != nil { return }
     let known = queue.items[uid]?.pod
     let isNews =
-      known.map { $0.shape !== pod.shape || $0.pinnedNode != pod.pinnedNode || $0.claims != pod.claims || $0.isGated != pod.isGated } ?? true
+      known.map { $0.shape !== pod.shape || $0.pinnedNode != pod.pinnedNode || $0.claims != pod.claims || $0.isGated != pod.isGated }
+      ?? true
     queue.update(pod, isNews: isNews, now: now)
     if known == nil, !pod.nominatedNode.isEmpty, let slot = cluster.slot(pod.nominatedNode) { cluster.nominate(pod, slot) }
     if pod.isGated, known == nil || isNews { tellGated(pod, plans[index].profile) }
@@ -181,7 +182,7 @@ package final class SchedulingCore {
 
   private func refuse(_ item: SchedulingQueue.Item, _ refusal: Refusal, _ now: Timestamp) -> PodRefusal {
     let pod = item.pod
-        let condition = PodRecord.Condition(isTrue: false, reason: "Unschedulable", message: refusal.message)
+    let condition = PodRecord.Condition(isTrue: false, reason: "Unschedulable", message: refusal.message)
     let isNews = pod.condition != condition && item.message != refusal.message
     var nominated: String?
     let wasNominated = cluster.nominations[pod.uid] != nil || !pod.nominatedNode.isEmpty
@@ -295,7 +296,8 @@ package final class SchedulingCore {
       if gone {
         helps = helps || (item.filters.contains(.podAntiAffinity) && means(needs.antiAffinity.map(\.matcher)))
         helps = helps || (item.filters.contains(.existingAntiAffinity) && !other.shape.needs.antiAffinity.isEmpty)
-        helps = helps || (item.filters.contains(.claimInUse) && item.pod.claims.contains { use in other.claims.contains { $0.name == use.name } })
+        helps =
+          helps || (item.filters.contains(.claimInUse) && item.pod.claims.contains { use in other.claims.contains { $0.name == use.name } })
       } else {
         helps = helps || (item.filters.contains(.podAffinity) && means(needs.affinity.map(\.matcher)))
       }

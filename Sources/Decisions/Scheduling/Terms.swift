@@ -122,7 +122,8 @@ struct NodeTerm: Hashable, Sendable {
   /// A term without conditions matches nothing.
   func matches(_ node: NodeFacts) -> Bool {
     if labels.isEmpty && fields.isEmpty { return false }
-    return labels.allSatisfy { $0.holds(node.labels[$0.key]) } && fields.allSatisfy { $0.holds($0.key == "metadata.name" ? node.name : nil) }
+    return labels.allSatisfy { $0.holds(node.labels[$0.key]) }
+      && fields.allSatisfy { $0.holds($0.key == "metadata.name" ? node.name : nil) }
   }
 
   static func any(_ terms: [NodeTerm], match node: NodeFacts) -> Bool { terms.contains { $0.matches(node) } }

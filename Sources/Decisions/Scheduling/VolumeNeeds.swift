@@ -84,7 +84,8 @@ struct VolumeNeeds {
     for key in zoneLabels {
       guard let zones = volume.labels[key] else { continue }
       let modern = key.hasPrefix("failure-domain.beta") ? "topology.kubernetes.io/" + (key.split(separator: "/").last ?? "") : key
-      guard let value = node.labels[key] ?? node.labels[modern], zones.split(whereSeparator: { $0 == "_" }).contains(Substring(value)) else {
+      guard let value = node.labels[key] ?? node.labels[modern], zones.split(whereSeparator: { $0 == "_" }).contains(Substring(value))
+      else {
         return false
       }
     }

@@ -67,7 +67,10 @@ extension RuleLayout {
     let key = load + [loadClient]
     return [
       key + [.map(map, key: .word(Self.keyWord), to: .word(backend)), remember],
-      key + [.map(map, key: .word(Self.keyWord), to: .word(client)), .lookup(set: live, key: .word(Self.keyWord), inverted: false), translate(from: client)],
+      key + [
+        .map(map, key: .word(Self.keyWord), to: .word(client)), .lookup(set: live, key: .word(Self.keyWord), inverted: false),
+        translate(from: client),
+      ],
       key + [.removeKey(map, key: .word(Self.keyWord), data: .word(Self.keyWord))],
       load + place + lookUpBackend(to: backend) + [loadClient, remember, translate(from: backend)],
     ]

@@ -48,7 +48,8 @@ package struct RuleClass: Hashable, Sendable {
   static let shortcutBit: UInt32 = 0x0400_0000
 
   package var words: (UInt32, UInt32) {
-    let flags = masquerade.rawValue | (isFirewalled ? Self.firewallBit : 0) | (isLocal ? Self.localBit : 0) | (hasShortcut ? Self.shortcutBit : 0)
+    let flags =
+      masquerade.rawValue | (isFirewalled ? Self.firewallBit : 0) | (isLocal ? Self.localBit : 0) | (hasShortcut ? Self.shortcutBit : 0)
     return (flags | UInt32(affinitySeconds), UInt32(count) << 16 | UInt32(clusterCount))
   }
 

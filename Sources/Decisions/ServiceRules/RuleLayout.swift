@@ -76,7 +76,8 @@ package struct RuleLayout: Hashable, Sendable {
     case .endpoints: return NamedSet(name.rawValue, key: frontendType + [.mark], value: .data(backend))
     case .addressClasses, .nodePortClasses: return NamedSet(name.rawValue, key: [.mark, .mark], value: .verdict)
     case .affinity, .affinityLocal:
-      return NamedSet(name.rawValue, key: frontendType + [addressType], value: .data(backend), flags: [.dynamic, .timeout], sizeMax: Self.clientsMax)
+      return NamedSet(
+        name.rawValue, key: frontendType + [addressType], value: .data(backend), flags: [.dynamic, .timeout], sizeMax: Self.clientsMax)
     case .affinityLive, .affinityLiveLocal: return NamedSet(name.rawValue, key: frontendType + backend)
     case .clusterAddresses, .nodePortAddresses: return NamedSet(name.rawValue, key: [addressType])
     case .hairpin: return NamedSet(name.rawValue, key: [addressType, addressType])

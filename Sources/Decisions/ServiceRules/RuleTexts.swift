@@ -25,7 +25,8 @@ extension RuleLayout {
         Rule(
           Self.services,
           payload(destinationOffset, in: serviceRange) + [
-            .fib(.addressType, of: .destination, to: .word(0)), .compare(.word(0), .notEqual, nativeBytes(Self.localRoute)), .verdict(.drop),
+            .fib(.addressType, of: .destination, to: .word(0)), .compare(.word(0), .notEqual, nativeBytes(Self.localRoute)),
+            .verdict(.drop),
           ], comment: "addresses that no service has"))
     }
     return rules
@@ -64,7 +65,8 @@ extension RuleLayout {
       rules.append(Rule(Self.postrouting, load + hasMasquerade(.always) + [masquerade], comment: "\(what), policy Cluster"))
       rules.append(
         Rule(
-          Self.postrouting, sourceIsThisNode + load + hasMasquerade(.fromNode) + [masquerade], comment: "\(what), policy Local, from the node"))
+          Self.postrouting, sourceIsThisNode + load + hasMasquerade(.fromNode) + [masquerade],
+          comment: "\(what), policy Local, from the node"))
     }
     if let podRange {
       rules.append(
@@ -103,7 +105,9 @@ extension RuleLayout {
   }
 
   /// Key and class of the service to the words from 0; ends the rule where there is none.
-  var loadAddressTarget: [Expression] { loadFrontend(to: Self.frontendWord) + [.map(SetName.addresses.rawValue, key: .word(Self.frontendWord), to: .word(0))] }
+  var loadAddressTarget: [Expression] {
+    loadFrontend(to: Self.frontendWord) + [.map(SetName.addresses.rawValue, key: .word(Self.frontendWord), to: .word(0))]
+  }
 
   var loadNodePortTarget: [Expression] {
     [

@@ -69,7 +69,8 @@ struct ServiceEntries {
     add(external, port, key, outside, to: &entries)
     if !external.isEmpty { used.insert(outside) }
     if port.nodePort != 0 {
-      entries.append(RuleEntry(.nodePorts, Element.concatenate([port.transport.rawValue], networkBytes(port.nodePort)), Self.value(key, outside)))
+      entries.append(
+        RuleEntry(.nodePorts, Element.concatenate([port.transport.rawValue], networkBytes(port.nodePort)), Self.value(key, outside)))
       entries.append(RuleEntry(.nodePortClasses, outside.bytes))
       used.insert(outside)
     }

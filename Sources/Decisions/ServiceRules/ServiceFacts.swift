@@ -86,7 +86,8 @@ package struct ServiceFacts: Hashable, Sendable {
         nodePort: port["nodePort"].int.flatMap { UInt16(exactly: $0) } ?? 0)
     }
     affinitySeconds =
-      spec["sessionAffinity"].string == "ClientIP" ? min(max(spec["sessionAffinityConfig"]["clientIP"]["timeoutSeconds"].int ?? 10_800, 1), 86_400) : nil
+      spec["sessionAffinity"].string == "ClientIP"
+      ? min(max(spec["sessionAffinityConfig"]["clientIP"]["timeoutSeconds"].int ?? 10_800, 1), 86_400) : nil
     isInternalLocal = spec["internalTrafficPolicy"].string == "Local"
     isExternalLocal = spec["externalTrafficPolicy"].string == "Local"
     healthCheckNodePort = spec["healthCheckNodePort"].int.flatMap { UInt16(exactly: $0) } ?? 0

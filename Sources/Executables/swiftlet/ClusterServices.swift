@@ -52,7 +52,10 @@ struct ClusterServices {
       .services("kube-system"),
       [
         "kind": "Service", "apiVersion": "v1",
-        "metadata": ["name": "kube-dns", "labels": ["k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "ClusterDNS"]],
+        "metadata": [
+          "name": "kube-dns",
+          "labels": ["k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "ClusterDNS"],
+        ],
         "spec": ["type": "ClusterIP", "clusterIP": .string(dnsAddress), "ports": .array(names)],
       ], same: [])
     try await put(
@@ -63,7 +66,10 @@ struct ClusterServices {
   private func slice(_ name: String, of service: String, _ address: String, _ ports: JSON) -> JSON {
     [
       "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1", "addressType": "IPv4",
-      "metadata": ["name": .string(name), "labels": ["kubernetes.io/service-name": .string(service), "endpointslice.kubernetes.io/managed-by": "swiftlet"]],
+      "metadata": [
+        "name": .string(name),
+        "labels": ["kubernetes.io/service-name": .string(service), "endpointslice.kubernetes.io/managed-by": "swiftlet"],
+      ],
       "endpoints": [["addresses": [.string(address)], "conditions": ["ready": true]]], "ports": ports,
     ]
   }

@@ -89,7 +89,8 @@ struct NodeRole {
       nodeName: nodeName, addresses: [nodeAddress], version: APIServer.version["gitVersion"].string ?? "", dataDirectory: paths.data,
       logDirectory: FilePath(paths.logDirectory), staticPodDirectory: options.staticPodDirectory.map { FilePath($0) },
       port: options.kubeletPort,
-      clusterDNS: [options.clusterDNS ?? NodeServices.dnsAddress(serviceCIDR: options.serviceCIDR)].compactMap { $0 }, clusterDomain: options.clusterDomain,
+      clusterDNS: [options.clusterDNS ?? NodeServices.dnsAddress(serviceCIDR: options.serviceCIDR)].compactMap { $0 },
+      clusterDomain: options.clusterDomain,
       maxPods: options.maxPods, podPidsLimit: options.podPidsLimit, missingControllers: missing)
   }
 

@@ -25,7 +25,9 @@ struct NodeServices {
     interfacePrefix == "swl" ? "swiftlet-services" : "swiftlet-services-\(interfacePrefix)"
   }
 
-  static func proxy(nodeName: String, address: String, interfacePrefix: String, podCIDR: String, serviceCIDR: String) -> ServiceProxyConfiguration {
+  static func proxy(nodeName: String, address: String, interfacePrefix: String, podCIDR: String, serviceCIDR: String)
+    -> ServiceProxyConfiguration
+  {
     var configuration = ServiceProxyConfiguration(
       nodeName: nodeName, nodeAddresses: [address], tableName: tableName(interfacePrefix: interfacePrefix), podCIDRs: [podCIDR],
       serviceCIDRs: [serviceCIDR])
@@ -36,7 +38,8 @@ struct NodeServices {
   static func dns(address: String, options: NodeOptions) -> ClusterDNSConfiguration? {
     dnsAddress(serviceCIDR: options.serviceCIDR).map {
       ClusterDNSConfiguration(
-        address: $0, domain: options.clusterDomain, podCIDRs: [options.podCIDR], serviceCIDRs: [options.serviceCIDR], nodeAddresses: [address])
+        address: $0, domain: options.clusterDomain, podCIDRs: [options.podCIDR], serviceCIDRs: [options.serviceCIDR],
+        nodeAddresses: [address])
     }
   }
 

@@ -73,7 +73,9 @@ struct NodeOptions: ParsableArguments {
   @Option(name: .customLong("service-cidr"), help: "The addresses of the cluster's services.")
   var serviceCIDR = "10.96.0.0/16"
 
-  @Option(name: .customLong("cluster-dns"), help: "The DNS server that pods get; by default the node's own at the tenth address of --service-cidr.")
+  @Option(
+    name: .customLong("cluster-dns"),
+    help: "The DNS server that pods get; by default the node's own at the tenth address of --service-cidr.")
   var clusterDNS: String?
 
   @Option(name: .customLong("cluster-domain"), help: "The cluster's DNS domain.")

@@ -180,6 +180,7 @@ struct EndpointNames: Sendable {
   }
 
   static func dashed(_ address: IPAddress) -> String {
-    String(decoding: address.description.utf8.map { $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: ":") ? UInt8(ascii: "-") : $0 }, as: UTF8.self)
+    String(
+      decoding: address.description.utf8.map { $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: ":") ? UInt8(ascii: "-") : $0 }, as: UTF8.self)
   }
 }

@@ -19,7 +19,9 @@ final class DNSListener: Sendable {
   private let channels: [any Channel]
   let port: Int
 
-  init(_ address: IPAddress, port: Int, resolver: Resolver, group: any EventLoopGroup, loops: Int, namespace: SharedDescriptor?) async throws {
+  init(_ address: IPAddress, port: Int, resolver: Resolver, group: any EventLoopGroup, loops: Int, namespace: SharedDescriptor?)
+    async throws
+  {
     var channels: [any Channel] = []
     do {
       let stream = try await Self.socket(address, port, SOCK_STREAM, namespace)
@@ -56,7 +58,8 @@ final class DNSListener: Sendable {
   func close() async { for channel in channels { try? await channel.close() } }
 
   /// A bound socket, in another network namespace if one is named.
-  private static func socket(_ address: IPAddress, _ port: Int, _ kind: __socket_type, _ namespace: SharedDescriptor?) async throws -> Int32 {
+  private static func socket(_ address: IPAddress, _ port: Int, _ kind: __socket_type, _ namespace: SharedDescriptor?) async throws -> Int32
+  {
     let make: @Sendable () throws -> Int32 = {
       let isV6 = address.family == .ipv6
       let raw = Glibc.socket(isV6 ? AF_INET6 : AF_INET, Int32(kind.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
@@ -91,7 +94,8 @@ private final class DatagramHandler: ChannelInboundHandler {
     switch resolver.answerAtOnce(Array(datagram.data.readableBytesView), isTCP: false) {
     case .silence: break
     case .bytes(let answer):
-      context.write(wrapOutboundOut(AddressedEnvelope(remoteAddress: datagram.remoteAddress, data: ByteBuffer(bytes: answer))), promise: nil)
+      context.write(
+        wrapOutboundOut(AddressedEnvelope(remoteAddress: datagram.remoteAddress, data: ByteBuffer(bytes: answer))), promise: nil)
     case .later(let query):
       let channel = context.channel
       Task { [resolver] in

@@ -35,7 +35,9 @@ enum ForwardedAnswer {
     var last = (start: 0, type: UInt16(0))
     for _ in 0..<(Int(answers) + Int(authorities) + Int(additionals)) {
       let start = reader.position
-      guard reader.name() != nil, let type = reader.word(), reader.skip(6), let length = reader.word(), reader.skip(Int(length)) else { return answer }
+      guard reader.name() != nil, let type = reader.word(), reader.skip(6), let length = reader.word(), reader.skip(Int(length)) else {
+        return answer
+      }
       last = (start, type)
     }
     guard last.type == RecordType.opt else { return answer }
@@ -62,11 +64,15 @@ extension DNSWire {
   /// The addresses and aliases among an answer's records, and its code; for what an alias of ours leads to.
   static func answers(_ bytes: [UInt8]) -> (code: UInt8, records: [DNSRecord])? {
     var reader = DNSReader(bytes)
-    guard reader.skip(3), let low = reader.byte(), let questions = reader.word(), let count = reader.word(), reader.skip(4) else { return nil }
+    guard reader.skip(3), let low = reader.byte(), let questions = reader.word(), let count = reader.word(), reader.skip(4) else {
+      return nil
+    }
     for _ in 0..<questions { guard reader.name() != nil, reader.skip(4) else { return nil } }
     var records: [DNSRecord] = []
     for _ in 0..<count {
-      guard let owner = reader.name(), let type = reader.word(), reader.skip(2), let ttl = reader.long(), let length = reader.word() else { return nil }
+      guard let owner = reader.name(), let type = reader.word(), reader.skip(2), let ttl = reader.long(), let length = reader.word() else {
+        return nil
+      }
       let start = reader.position
       guard reader.skip(Int(length)) else { return nil }
       switch type {

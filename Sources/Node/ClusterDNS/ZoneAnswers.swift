@@ -72,7 +72,11 @@ extension ClusterZone {
   }
 
   private func allPorts(_ key: ServiceKey, _ service: ServiceNames) -> [ServiceNames.Port] {
-    if case .headless = service.kind { endpoints(key).flatMap(\.ports).filter { !$0.name.isEmpty } } else { service.ports.filter { !$0.name.isEmpty } }
+    if case .headless = service.kind {
+      endpoints(key).flatMap(\.ports).filter { !$0.name.isEmpty }
+    } else {
+      service.ports.filter { !$0.name.isEmpty }
+    }
   }
 
   private func endpoint(_ question: DNSQuestion, _ key: ServiceKey, _ service: ServiceNames, label: String) -> ZoneAnswer {
@@ -82,7 +86,9 @@ extension ClusterZone {
   }
 
   /// `_port._protocol.<service>`: SRV records, with the addresses of their targets.
-  private func ports(_ question: DNSQuestion, _ key: ServiceKey, _ service: ServiceNames, name port: String, transport: String) -> ZoneAnswer {
+  private func ports(_ question: DNSQuestion, _ key: ServiceKey, _ service: ServiceNames, name port: String, transport: String)
+    -> ZoneAnswer
+  {
     var records: [DNSRecord] = []
     var additional: [DNSRecord] = []
     func add(_ target: DNSName?, _ number: UInt16, _ addresses: [IPAddress]) {

@@ -53,10 +53,14 @@ package actor ServiceProxy {
       }
       group.addTask { [client, log] in
         let slices = ResourcePath(group: "discovery.k8s.io", "endpointslices")
-        for await event in client.reflect(slices, labelSelector: "!service.kubernetes.io/headless,\(ours)", log: log) { await self.take(slice: event) }
+        for await event in client.reflect(slices, labelSelector: "!service.kubernetes.io/headless,\(ours)", log: log) {
+          await self.take(slice: event)
+        }
       }
       group.addTask { [client, log, configuration] in
-        for await event in client.reflect(.nodes, fieldSelector: "metadata.name=\(configuration.nodeName)", log: log) { await self.take(node: event) }
+        for await event in client.reflect(.nodes, fieldSelector: "metadata.name=\(configuration.nodeName)", log: log) {
+          await self.take(node: event)
+        }
       }
       group.addTask { for await _ in foreign { await self.compare() } }
     }
@@ -157,7 +161,9 @@ package actor ServiceProxy {
     }
   }
 
-  private func report() -> ProxyReport { ProxyReport(statistics: statistics, isBehind: statistics.isBehind(now: .now, isTelling: isTelling)) }
+  private func report() -> ProxyReport {
+    ProxyReport(statistics: statistics, isBehind: statistics.isBehind(now: .now, isTelling: isTelling))
+  }
 
   /// For tests and tools: everything told so far is in the kernel.
   package var isSettled: Bool { hasServices && hasSlices && !isTelling && !mustCompare && !state.hasChanges }

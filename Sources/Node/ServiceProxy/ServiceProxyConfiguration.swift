@@ -25,7 +25,9 @@ package struct ServiceProxyConfiguration: Sendable {
   /// Where /metrics, /proxyMode and /healthz are served; nil: nowhere.
   package var metrics: (host: String, port: Int)? = ("127.0.0.1", 10249)
 
-  package init(nodeName: String, nodeAddresses: [String], tableName: String = "swiftlet-services", podCIDRs: [String], serviceCIDRs: [String]) {
+  package init(
+    nodeName: String, nodeAddresses: [String], tableName: String = "swiftlet-services", podCIDRs: [String], serviceCIDRs: [String]
+  ) {
     self.nodeName = nodeName
     self.nodeAddresses = nodeAddresses
     self.tableName = tableName

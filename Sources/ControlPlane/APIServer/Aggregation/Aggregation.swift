@@ -52,7 +52,8 @@ extension APIServer {
     do {
       return try await forwardUpgrade(
         method: request.method, uri: request.uri, headers: headers,
-        to: UpgradeTarget(host: backend.host, port: backend.port, tls: tls, serverName: target.host), eventLoop: request.eventLoop ?? group.next())
+        to: UpgradeTarget(host: backend.host, port: backend.port, tls: tls, serverName: target.host),
+        eventLoop: request.eventLoop ?? group.next())
     } catch let error as UpgradeForwardingError {
       throw APIFailure.unavailable("error trying to reach service: \(error.description)")
     }

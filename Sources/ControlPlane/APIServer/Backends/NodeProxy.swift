@@ -88,7 +88,8 @@ struct NodeProxy: Sendable {
     let addresses = node["status"]["addresses"].array ?? []
     let address = addresses.first { $0["type"].string == "InternalIP" } ?? addresses.first
     guard let host = address?["address"].string else {
-      throw APIFailure.unavailable("node \(node["metadata"]["name"].string ?? "") has no address yet: its kubelet has not posted its status")
+      throw APIFailure.unavailable(
+        "node \(node["metadata"]["name"].string ?? "") has no address yet: its kubelet has not posted its status")
     }
     return (host, port)
   }

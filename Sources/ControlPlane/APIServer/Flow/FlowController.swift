@@ -39,7 +39,8 @@ struct FlowController: Sendable {
       let (storedSchemas, storedLevels) = (try await schemas.all().objects, try await levels.all().objects)
       server.flow.configure(
         FlowConfiguration(
-          schemas: Self.filled(storedSchemas, DefaultFlows.suggestedSchemas), levels: Self.filled(storedLevels, DefaultFlows.suggestedLevels)))
+          schemas: Self.filled(storedSchemas, DefaultFlows.suggestedSchemas),
+          levels: Self.filled(storedLevels, DefaultFlows.suggestedLevels)))
       try await make(storedSchemas, storedLevels)
       for wanted in DefaultFlows.mandatoryLevels { try await keep(wanted, storedLevels, Self.levelPath, isMandatory: true) }
       for wanted in DefaultFlows.suggestedLevels { try await keep(wanted, storedLevels, Self.levelPath, isMandatory: false) }

@@ -56,7 +56,8 @@ final class FlowGate: Sendable {
   func enter(_ request: FlowRequest) async throws -> Pass {
     let now = now
     let (pass, arrival) = state.withLock { state -> (Pass?, FlowControl.Arrival) in
-      guard let schema = state.control.configuration.schema(for: request), let level = state.control.configuration.levels[schema.level] else {
+      guard let schema = state.control.configuration.schema(for: request), let level = state.control.configuration.levels[schema.level]
+      else {
         return (nil, .exempt)
       }
       let arrival = state.control.arrive(request, schema, now: now)
@@ -133,7 +134,8 @@ final class FlowGate: Sendable {
   }
 
   /// The one to wake, where somebody waits already.
-  private static func settle(_ ticket: FlowControl.Ticket, _ verdict: Verdict, _ state: inout State) -> CheckedContinuation<Verdict, Never>? {
+  private static func settle(_ ticket: FlowControl.Ticket, _ verdict: Verdict, _ state: inout State) -> CheckedContinuation<Verdict, Never>?
+  {
     if case .waiting(let continuation)? = state.waiters[ticket] {
       state.waiters[ticket] = nil
       return continuation

@@ -10,7 +10,9 @@ package enum OpenAPIMerge {
   package static func part(of document: JSON, group: String, version: String) -> JSON {
     let root = "/apis/\(group)/\(version)"
     var paths = JSONObject()
-    for (path, item) in document["paths"].object ?? JSONObject() where path == root + "/" || path.hasPrefix(root + "/") { paths[path] = item }
+    for (path, item) in document["paths"].object ?? JSONObject() where path == root + "/" || path.hasPrefix(root + "/") {
+      paths[path] = item
+    }
     var definitions = JSONObject()
     var waiting = Array(references(in: .object(paths)))
     // Kinds that no path leads to are explained all the same.

@@ -53,7 +53,9 @@ package struct ContainerLogReader: Sendable {
           opened.append(file)
         }
         try await reading.drain(opened[0], write)
-        if opened.count == 1, changes != nil, let next = try await onFileThread({ [inode = opened[0].inode] in try files.successor(of: inode) }) {
+        if opened.count == 1, changes != nil,
+          let next = try await onFileThread({ [inode = opened[0].inode] in try files.successor(of: inode) })
+        {
           opened.append(next)
         }
         guard opened.count > 1 else { break }

@@ -23,7 +23,8 @@ enum KubeletMetrics {
       }
     }
     out.family(
-      "kubelet_running_containers", "gauge", "Number of containers", states.sorted { $0.key < $1.key }.map { (["container_state": $0.key], $0.value) })
+      "kubelet_running_containers", "gauge", "Number of containers",
+      states.sorted { $0.key < $1.key }.map { (["container_state": $0.key], $0.value) })
     process(&out)
     return out.text
   }
@@ -36,7 +37,8 @@ enum KubeletMetrics {
     }
     if let pages = readFile("/proc/self/statm")?.split(separator: " "), pages.count > 1, let resident = Double(pages[1]) {
       out.family(
-        "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", [([:], resident * Double(sysconf(Int32(_SC_PAGESIZE))))])
+        "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", [([:], resident * Double(sysconf(Int32(_SC_PAGESIZE))))]
+      )
     }
   }
 
@@ -45,17 +47,25 @@ enum KubeletMetrics {
     var out = MetricsText()
     let node = summary["node"]
     let pods = summary["pods"].array ?? []
-    out.family("node_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the node in core-seconds", samples([([:], node)], cpuSeconds))
+    out.family(
+      "node_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the node in core-seconds",
+      samples([([:], node)], cpuSeconds))
     out.family("node_memory_working_set_bytes", "gauge", "Current working set of the node in bytes", samples([([:], node)], workingSet))
     let containers = containerEntries(pods)
-    out.family("container_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the container in core-seconds", samples(containers, cpuSeconds))
-    out.family("container_memory_working_set_bytes", "gauge", "Current working set of the container in bytes", samples(containers, workingSet))
-    out.family("container_start_time_seconds", "gauge", "Start time of the container since unix epoch in seconds", samples(containers, startTime))
+    out.family(
+      "container_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the container in core-seconds",
+      samples(containers, cpuSeconds))
+    out.family(
+      "container_memory_working_set_bytes", "gauge", "Current working set of the container in bytes", samples(containers, workingSet))
+    out.family(
+      "container_start_time_seconds", "gauge", "Start time of the container since unix epoch in seconds", samples(containers, startTime))
     let podEntries = pods.map { (podLabels($0), $0) }
-    out.family("pod_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the pod in core-seconds", samples(podEntries, cpuSeconds))
+    out.family(
+      "pod_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the pod in core-seconds", samples(podEntries, cpuSeconds))
     out.family("pod_memory_working_set_bytes", "gauge", "Current working set of the pod in bytes", samples(podEntries, workingSet))
     let hasFailed = summary["node"].object == nil
-    out.family("resource_scrape_error", "gauge", "1 if there was an error while getting container metrics, 0 otherwise", [([:], hasFailed ? 1 : 0)])
+    out.family(
+      "resource_scrape_error", "gauge", "1 if there was an error while getting container metrics, 0 otherwise", [([:], hasFailed ? 1 : 0)])
     out.family("scrape_error", "gauge", "1 if there was an error while getting container metrics, 0 otherwise", [([:], hasFailed ? 1 : 0)])
     return out.text
   }
@@ -65,10 +75,13 @@ enum KubeletMetrics {
     var out = MetricsText()
     let containers = containerEntries(summary["pods"].array ?? [])
     out.family("container_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed in seconds.", samples(containers, cpuSeconds))
-    out.family("container_memory_usage_bytes", "gauge", "Current memory usage in bytes.", samples(containers) { $0.at("memory", "usageBytes").double })
+    out.family(
+      "container_memory_usage_bytes", "gauge", "Current memory usage in bytes.",
+      samples(containers) { $0.at("memory", "usageBytes").double })
     out.family("container_memory_working_set_bytes", "gauge", "Current working set in bytes.", samples(containers, workingSet))
     out.family("container_memory_rss", "gauge", "Size of RSS in bytes.", samples(containers) { $0.at("memory", "rssBytes").double })
-    out.family("container_start_time_seconds", "gauge", "Start time of the container since unix epoch in seconds.", samples(containers, startTime))
+    out.family(
+      "container_start_time_seconds", "gauge", "Start time of the container since unix epoch in seconds.", samples(containers, startTime))
     out.family("machine_cpu_cores", "gauge", "Number of logical CPU cores.", [([:], Double(sysconf(Int32(_SC_NPROCESSORS_ONLN))))])
     let bytes = Double(sysconf(Int32(_SC_PHYS_PAGES))) * Double(sysconf(Int32(_SC_PAGESIZE)))
     out.family("machine_memory_bytes", "gauge", "Amount of memory installed on the machine.", [([:], bytes)])

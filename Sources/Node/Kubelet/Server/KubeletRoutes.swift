@@ -84,7 +84,9 @@ struct KubeletRoutes: Sendable {
       pod["containers"] = .array((pod["containers"].array ?? []).map { trimmed($0, keeping: ["name", "startTime", "cpu", "memory"]) })
       return pod
     }
-    return ["node": trimmed(summary["node"], keeping: ["nodeName", "startTime", "systemContainers", "cpu", "memory"]), "pods": .array(pods)]
+    return [
+      "node": trimmed(summary["node"], keeping: ["nodeName", "startTime", "systemContainers", "cpu", "memory"]), "pods": .array(pods),
+    ]
   }
 
   private func metrics(_ rest: [String]) async -> ServedResponse {

@@ -49,7 +49,9 @@ enum ClaimVolume {
     }
     if !volume["ephemeral"].isNull {
       let isOwned = ObjectMeta(claim["metadata"]).controller?["uid"].string == pod.uid
-      guard isOwned else { throw failure("PVC \(pod.namespace)/\(name) was not created for pod \(pod.namespace)/\(pod.name) (pod is not owner)") }
+      guard isOwned else {
+        throw failure("PVC \(pod.namespace)/\(name) was not created for pod \(pod.namespace)/\(pod.name) (pod is not owner)")
+      }
     }
     guard claim["metadata"]["deletionTimestamp"].isNull || isUsedAlready(pod) else { throw failure("PVC is being deleted") }
     guard claim["status"]["phase"].string == "Bound", let bound = claim["spec"]["volumeName"].string, !bound.isEmpty else {
@@ -91,7 +93,8 @@ enum ClaimVolume {
     } else if let local = spec["local"]["path"].string {
       (source, path) = (.local, local)
     } else {
-      throw failure("volume \"\(name)\": persistent volumes of type \(kind(of: spec)) are not supported on this node, only hostPath and local")
+      throw failure(
+        "volume \"\(name)\": persistent volumes of type \(kind(of: spec)) are not supported on this node, only hostPath and local")
     }
     return BoundVolume(
       name: name, path: path, source: source, isReadOnly: volume["persistentVolumeClaim"]["readOnly"].bool ?? false,
