@@ -36,6 +36,17 @@ private func resources(cpu: String, memory: String) -> JSON {
     #expect(resizeRefusal(of: pod, on: node(cpu: "1"), others: [], isStatic: true)?.reason == .infeasible)
   }
 
+  @Test func anOlderSpecAsksForNothing() {
+    var pod = makePod([container("app", ["resources": Self.large])])
+    var resize = ResizeObservation()
+    resize.allocated = ["app": Self.small]
+    resize.generation = 3
+    pod.json["metadata"]["generation"] = 2
+    #expect(!pod.wantsResize(resize), "a sandbox keeps the spec that it was made from")
+    pod.json["metadata"]["generation"] = 4
+    #expect(pod.wantsResize(resize))
+  }
+
   private func observed(granted: JSON, running: JSON) -> PodObservation {
     var observed = standing(["app": .running().with { $0.run!.resources = running }])
     observed.resize.allocated = ["app": granted]

@@ -173,6 +173,11 @@ private let helpless = "preemption: 0/1 nodes are available: 1 Preemption is not
     var json = pod(cpu: "200m", on: "a")
     json["status"]["containerStatuses"] = [["name": "c", "resources": ["requests": ["cpu": "500m"]]]]
     #expect(PodRequests.ofBound(json).cpu == 500)
+    json["spec"]["containers"] = [["name": "c", "resources": ["requests": ["cpu": "1000"]]]]
+    json["status"]["conditions"] = [["type": "PodResizePending", "reason": "Deferred"]]
+    #expect(PodRequests.ofBound(json).cpu == 1_000_000)
+    json["status"]["conditions"] = [["type": "PodResizePending", "reason": "Infeasible"]]
+    #expect(PodRequests.ofBound(json).cpu == 500, "what can never be granted is not taken")
   }
 }
 

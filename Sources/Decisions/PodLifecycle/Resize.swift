@@ -36,6 +36,8 @@ package struct ResizePending: Sendable, Equatable {
 package struct ResizeObservation: Sendable, Equatable {
   /// The `resources` that the node has granted each container; empty: what the spec says.
   package var allocated: [String: JSON] = [:]
+  /// The pod's generation that asked for it: an older spec, as a sandbox keeps the first, asks for nothing.
+  package var generation = 0
   /// What the pod's own cgroup enforces.
   package var enforced: [String: JSON] = [:]
   package var pending: ResizePending?
@@ -92,7 +94,8 @@ extension Pod {
 
   /// Whether the spec asks for other amounts than were granted.
   package func wantsResize(_ resize: ResizeObservation) -> Bool {
-    resizableResources.contains { name, wanted in
+    guard metadata.generation >= resize.generation else { return false }
+    return resizableResources.contains { name, wanted in
       guard let granted = resize.allocated[name], granted != wanted else { return false }
       return ResizableAmounts(granted) != ResizableAmounts(wanted)
     }

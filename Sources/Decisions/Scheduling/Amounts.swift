@@ -75,12 +75,12 @@ package enum PodRequests {
   static let cpuAssumed: Int64 = 100
   static let memoryAssumed: Int64 = 200 << 20
 
-  /// `assuming`: containers without cpu or memory requests count for the assumed amounts.
+  /// `assuming`: containers without cpu or memory requests count for the assumed amounts. `override`: what a container counts for in
+  /// place of its requests.
   package static func of(_ spec: JSON, assuming: Bool = false, container override: (JSON) -> Amounts? = { _ in nil }) -> Amounts {
     func request(_ container: JSON) -> Amounts {
       let requests = container["resources"]["requests"]
-      var amounts = Amounts(requests)
-      if let larger = override(container) { amounts.formMaximum(larger) }
+      var amounts = override(container) ?? Amounts(requests)
       if assuming {
         if requests["cpu"].isNull { amounts.cpu = cpuAssumed }
         if requests["memory"].isNull { amounts.memory = memoryAssumed }
@@ -111,7 +111,8 @@ package enum PodRequests {
     return running
   }
 
-  /// A bound pod's requests: where a resize is under way, the larger of what it asks and what its containers have.
+  /// A bound pod's requests: where a resize is under way, the larger of what it asks and what its containers have; where it can never
+  /// be granted, what they have.
   static func ofBound(_ pod: JSON) -> Amounts {
     var given: [String: Amounts] = [:]
     for list in ["containerStatuses", "initContainerStatuses"] {
@@ -120,6 +121,13 @@ package enum PodRequests {
       }
     }
     if given.isEmpty { return of(pod["spec"]) }
-    return of(pod["spec"]) { given[$0["name"].string ?? ""] }
+    let isHopeless = (pod["status"]["conditions"].array ?? []).contains {
+      $0["type"].string == "PodResizePending" && $0["reason"].string == "Infeasible"
+    }
+    return of(pod["spec"]) { container in
+      guard var amounts = given[container["name"].string ?? ""] else { return nil }
+      if !isHopeless { amounts.formMaximum(Amounts(container["resources"]["requests"])) }
+      return amounts
+    }
   }
 }

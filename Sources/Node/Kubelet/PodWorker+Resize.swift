@@ -17,7 +17,9 @@ extension PodWorker {
 
   /// Asks the node for what the spec wants, where that is not what was granted.
   func considerResize() {
-    guard observed.termination.isSyncing, pod.metadata.deletionTimestamp == nil, !pod.isTerminal else { return }
+    guard observed.termination.isSyncing, pod.metadata.deletionTimestamp == nil, !pod.isTerminal,
+      pod.metadata.generation >= observed.resize.generation
+    else { return }
     guard pod.wantsResize(observed.resize) else {
       observed.resize.pending = nil
       // Other words for the same amounts.
@@ -45,6 +47,7 @@ extension PodWorker {
   private func grant(_ resources: [String: JSON]) {
     let before = observed.resize.allocated
     observed.resize.allocated = resources
+    observed.resize.generation = pod.metadata.generation
     for (name, seen) in observed.containers {
       guard let run = seen.run, let after = resources[name] else { continue }
       if ResizableAmounts(run.resources) == ResizableAmounts(after), !run.resources.isNull { observed[name].run!.resources = after }
@@ -122,8 +125,8 @@ extension PodWorker {
 
   // MARK: - Remembering
 
-  /// `<dataDirectory>/pods/<uid>/allocation.json`: `{"allocated": {name: resources}, "actuated": {name: resources}}`. Only a
-  /// pod that was resized has one; it goes with the pod's directory.
+  /// `<dataDirectory>/pods/<uid>/allocation.json`: `{"generation": of the spec that asked for it, "allocated": {name: resources},
+  /// "actuated": {name: resources}}`. Only a pod that was resized has one; it goes with the pod's directory.
   private var allocationDirectory: FilePath { services.configuration.dataDirectory.appending("pods").appending(uid) }
   static let allocationFile = "allocation.json"
   static let allocationBytesMax = 1 << 20
@@ -133,7 +136,10 @@ extension PodWorker {
     for (name, seen) in observed.containers {
       if let run = seen.run, !run.resources.isNull { actuated[name] = run.resources }
     }
-    let record: JSON = ["allocated": .object(JSONObject(observed.resize.allocated.sorted { $0.key < $1.key })), "actuated": actuated]
+    let record: JSON = [
+      "generation": JSON(observed.resize.generation),
+      "allocated": .object(JSONObject(observed.resize.allocated.sorted { $0.key < $1.key })), "actuated": actuated,
+    ]
     do {
       try HostFiles.makeDirectories(allocationDirectory.string, 0o755)
       let directory = try Files.openDirectory(allocationDirectory)
@@ -151,7 +157,9 @@ extension PodWorker {
 
   /// What an earlier agent granted; its sandbox was made with what stands in the stored pod.
   func adoptAllocation() {
-    guard let granted = savedAllocation()["allocated"].object else { return }
+    let saved = savedAllocation()
+    guard let granted = saved["allocated"].object else { return }
+    observed.resize.generation = saved["generation"].int ?? 0
     for (name, resources) in granted where observed.resize.allocated[name] != nil { observed.resize.allocated[name] = resources }
     // Written again: the earlier agent may have died before it did.
     observed.resize.enforced = [:]
