@@ -74,7 +74,7 @@ def names_of_services(node):
     node.out("rollout", "status", "deployment/web", "--timeout=60s")
     inside = lambda *command: node.out("exec", "asker", "--", *command).strip()
     for name in ("web", "web.default", "web.default.svc.cluster.local", "elsewhere", "peer-0.peers", "peer-1.peers.default.svc"):
-        address = inside("getent", "ahostsv4", name).split()[0]
+        address = eventually(f"{name} has an address", lambda: inside("getent", "ahostsv4", name)).split()[0]
         eventually(f"{name} answers", lambda: inside("sh", "-c", f"printf 'GET / HTTP/1.0\r\n\r\n' | nc.openbsd -w 2 {address} 80").endswith("version 1"))
     address = node.out("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
     expect(f"Address: {address}" in inside("nslookup", "web.default.svc.cluster.local"), "the service's name is not its address")

@@ -168,6 +168,7 @@ def another_image_restarts(node):
     expect(p["metadata"]["generation"] == 2, p["metadata"])
     eventually("the generation is observed", lambda: node.json("get", "pod", "patched")["status"]["observedGeneration"] == 2)
     node.out("delete", "pod", "patched")
+    node.swiftlet("image", "rm", "localhost/busybox:other")
 
 
 def node_image(node, name):

@@ -3,6 +3,10 @@ import JSONCodec
 import NIOCore
 import NIOWebSocket
 
+/// How long the first message waits. kubectl up to 1.32 reads before it has made its streams and throws away what comes meanwhile
+/// ("Unknown stream id 1, discarding message"), which another server's slower start hides. The command itself starts at once.
+private let clientReadyPause: Duration = .milliseconds(20)
+
 /// Serves one exec or attach on an upgraded WebSocket channel.
 func runWebSocketCommand(
   _ channel: any Channel, _ proto: WebSocketCommandProtocol, _ options: RemoteCommandOptions, _ session: @escaping RemoteCommandSession
@@ -19,13 +23,15 @@ func runWebSocketCommand(
   guard let handler = try? await ready.futureResult.get() else { return }
 
   let eventLoop = channel.eventLoop
+  let clientIsReady = Task { try? await Task.sleep(for: clientReadyPause) }
   @Sendable func write(_ bytes: ByteBuffer, _ output: WebSocketCommandProtocol.Channel) async throws {
+    await clientIsReady.value
     try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
       eventLoop.execute { handler.value.write(bytes, on: output, continuation) }
     }
   }
   // Tells clients that wait for a first message that the streams are there, as upstream does.
-  try? await write(ByteBuffer(), options.stdout ? .stdout : options.stderr ? .stderr : .error)
+  async let isTold: Void? = try? write(ByteBuffer(), options.stdout ? .stdout : options.stderr ? .stderr : .error)
   guard let inbox = try? await eventLoop.submit({ handler.value.inbox }).get() else { return }
   if !options.stdin { inbox.discard() }
   let streams = RemoteCommandStreams(
@@ -33,6 +39,7 @@ func runWebSocketCommand(
     writeOut: { if options.stdout { try await write($0, .stdout) } }, writeError: { if options.stderr { try await write($0, .stderr) } },
     resizes: resizes)
   let status = await runSession(channel, streams, session)
+  _ = await isTold
   if let bytes = errorStreamBytes(status, hasStatus: proto.hasStatus) { try? await write(bytes, .error) }
   eventLoop.execute { handler.value.close() }
   try? await channel.closeFuture.get()
