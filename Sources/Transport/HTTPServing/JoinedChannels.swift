@@ -6,9 +6,8 @@ import NIOCore
 /// passed on as a half-close; the end of a connection closes the other once everything was written.
 package func join(_ a: any Channel, _ b: any Channel) async {
   do {
-    for channel in [a, b] { try await channel.setOption(ChannelOptions.allowRemoteHalfClosure, value: true).get() }
-    try await a.takeUp(autoRead: false) { [JoinHandler(partner: b)] }
-    try await b.takeUp(autoRead: false) { [JoinHandler(partner: a)] }
+    try await a.takeUp(autoRead: false, allowsHalfClosure: true) { [JoinHandler(partner: b)] }
+    try await b.takeUp(autoRead: false, allowsHalfClosure: true) { [JoinHandler(partner: a)] }
     try? await withTaskCancellationHandler {
       try await a.closeFuture.get()
       try await b.closeFuture.get()
