@@ -274,8 +274,8 @@ def pull_with_login(node):
     for name, image in (("reg-oci", "team/busybox:1"), ("reg-docker", "team/docker:1")):
         node.apply(pod(name, image=f"{registry.host}/{image}", imagePullSecrets=[dict(name="login")]))
         node.ready(name)
-        expect(any(reason == "Pulled" and "Successfully pulled" in text for _, reason, text in events(node, name)) or name == "reg-docker",
-               events(node, name))
+        eventually("the pull is told", lambda: name == "reg-docker" or any(
+            reason == "Pulled" and "Successfully pulled" in text for _, reason, text in events(node, name)))
     status = node.json("get", "pod", "reg-oci")["status"]["containerStatuses"][0]
     expect(registry.digest in status["imageID"] and status["image"].endswith("team/busybox:1"), status)
     expect(node.out("exec", "reg-oci", "--", "echo", "hi") == "hi\n", "exec in the pulled image")
