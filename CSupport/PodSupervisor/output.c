@@ -108,7 +108,7 @@ void stream_drain(struct stream *stream) {
 void stream_finish(struct stream *stream) {
   if (!stream->open) return;
   stream->open = false;
-  if (stream->line_length) emit(stream, "", 0, true);
+  if (stream->line_length) emit(stream, "", 0, false);  // as it was written: without a line's end
   log_flush(&stream->container->log);
   free(stream->line);
   stream->line = NULL;

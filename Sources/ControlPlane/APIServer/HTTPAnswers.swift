@@ -60,7 +60,9 @@ extension APIServer {
     var call = Self.call(request, user, path)
     call.answerForm = AnswerForm.negotiate(
       request.headers[canonicalForm: "accept"].joined(separator: ","),
-      hasMessages: target.resource.custom == nil && target.resource.group != MetricsAPI.group, include: call.parameter("includeObject"))
+      hasMessages: target.resource.custom == nil && target.resource.group != MetricsAPI.group,
+      hasTables: !["authentication.k8s.io", "authorization.k8s.io"].contains(target.resource.group),
+      include: call.parameter("includeObject"))
     let result = try await perform(call, target, &warnings)
     trail?.note(result)
     return try response(result, call, warnings)

@@ -24,7 +24,8 @@ struct AnswerForm: Sendable, Equatable {
   var clause = Encoding.json.rawValue
 
   /// Nil where the header takes nothing that there is. `hasMessages`: the resource has protobuf messages; custom resources have none.
-  static func negotiate(_ accept: String, hasMessages: Bool, include: String? = nil) -> AnswerForm? {
+  /// `hasTables`: it is stored; reviews are not.
+  static func negotiate(_ accept: String, hasMessages: Bool, hasTables: Bool = true, include: String? = nil) -> AnswerForm? {
     if accept.isEmpty { return AnswerForm() }
     for clause in accept.split(separator: ",") {
       let parts = clause.split(separator: ";").map { $0.filter { $0 != " " } }
@@ -36,7 +37,7 @@ struct AnswerForm: Sendable, Equatable {
       }
       guard let rendering = rendering(parameters, include: include) else { continue }
       // A table's cells are any JSON: it has no message.
-      if case .table = rendering, encoding == .protobuf { continue }
+      if case .table = rendering, encoding == .protobuf || !hasTables { continue }
       return AnswerForm(rendering: rendering, encoding: encoding, clause: String(clause.drop { $0 == " " }))
     }
     return nil

@@ -131,7 +131,7 @@ extension APIServer {
       object["kind"] = .string(resource.kind)
       object["apiVersion"] = .string(resource.apiVersion)
     }
-    try strict(&object, decoded.duplicates, call, type ?? resource.type, &warnings)
+    try strict(&object, decoded.duplicates, call, type ?? resource.type, isCustom: resource.custom != nil, &warnings)
     if type == nil, let namespace = object["metadata"]["namespace"].string, !namespace.isEmpty, resource.isNamespaced,
       let asked = ResourceRequest(path: call.path, registry: registry)?.namespace, asked != namespace
     {
@@ -151,7 +151,8 @@ extension APIServer {
   }
 
   func strict(
-    _ object: inout JSON, _ duplicates: [String], _ call: APICall, _ type: SchemaType, keepsEmpty: Bool = false, _ warnings: inout Warnings
+    _ object: inout JSON, _ duplicates: [String], _ call: APICall, _ type: SchemaType, keepsEmpty: Bool = false, isCustom: Bool = false,
+    _ warnings: inout Warnings
   ) throws {
     let unknown: [UnknownField]
     do {
@@ -159,7 +160,10 @@ extension APIServer {
     } catch {
       throw APIFailure.badRequest("\(error)")
     }
-    let complaints = duplicates.map { "duplicate field \"\($0)\"" } + unknown.map { "unknown field \"\($0.path)\"" }
+    // Upstream decodes custom resources without their schema first.
+    let unknowns = unknown.map { "unknown field \"\($0.path)\"" }
+    let repeats = duplicates.map { "duplicate field \"\($0)\"" }
+    let complaints = isCustom ? repeats + unknowns : unknowns + repeats
     guard !complaints.isEmpty else { return }
     switch call.parameter("fieldValidation") ?? "Warn" {
     case "Ignore": break
@@ -209,7 +213,7 @@ extension APIServer {
           ? APIFailure(422, "Invalid", "\(error)") : APIFailure.badRequest("\(error)")
       }
       var noticed = Warnings()
-      try strict(&result, decoded.duplicates, call, resource.type, &noticed)
+      try strict(&result, decoded.duplicates, call, resource.type, isCustom: resource.custom != nil, &noticed)
       collected.texts += noticed.texts.filter { !collected.texts.contains($0) }
       let uid = result["metadata"]["uid"].string
       if let uid, uid != current["metadata"]["uid"].string {
@@ -239,7 +243,7 @@ extension APIServer {
     guard body["apiVersion"].string == resource.apiVersion, body["kind"].string == resource.kind else {
       throw APIFailure.badRequest("the body of an apply patch needs apiVersion \(resource.apiVersion) and kind \(resource.kind)")
     }
-    try strict(&body, decoded.duplicates, call, resource.type, keepsEmpty: true, &warnings)
+    try strict(&body, decoded.duplicates, call, resource.type, keepsEmpty: true, isCustom: resource.custom != nil, &warnings)
     if let namespace = request.namespace { body["metadata"]["namespace"] = .string(namespace) }
     body["metadata"]["name"] = .string(request.name ?? "")
     let applied = body

@@ -333,15 +333,7 @@ extension Resources {
     case "status", "approval":
       var kept = old
       kept["status"] = new["status"]
-      var keptMetadata = old["metadata"]
-      keptMetadata["managedFields"] = metadata["managedFields"]
-      if resource.kind == "Node" || resource.kind == "Pod" || resource.kind == "Namespace" {
-        // Upstream lets status writers set labels and annotations too; clients rely on it for nodes.
-        keptMetadata["labels"] = metadata["labels"]
-        keptMetadata["annotations"] = metadata["annotations"]
-      }
-      if resource.kind == "Pod" { keptMetadata["finalizers"] = old["metadata"]["finalizers"] }
-      kept["metadata"] = keptMetadata
+      kept["metadata"] = Self.metadataOfStatusWrite(metadata, old: old["metadata"], resource.kind)
       new = kept
     case "finalize":
       let finalizers = new["spec"]["finalizers"]
@@ -354,5 +346,27 @@ extension Resources {
       if resource.kind == "Namespace" { new["spec"]["finalizers"] = old["spec"]["finalizers"] }
       if hasStatus, !context.user.isControlPlane { new["status"] = old["status"] }
     }
+  }
+
+  /// Kinds whose metadata a status write leaves alone (upstream's status strategies, `ResetObjectMetaForStatus` and the like).
+  private static let kindsWithMetadataApart: Set<String> = [
+    "APIService", "CustomResourceDefinition", "FlowSchema", "PriorityLevelConfiguration", "ResourceClaim", "ValidatingAdmissionPolicy",
+    "VolumeAttachment",
+  ]
+
+  /// Labels and annotations that come with a status are written as well, with upstream's exceptions.
+  private static func metadataOfStatusWrite(_ new: JSON, old: JSON, _ kind: String) -> JSON {
+    if kindsWithMetadataApart.contains(kind) {
+      var kept = old
+      kept["managedFields"] = new["managedFields"]
+      return kept
+    }
+    var kept = new
+    if kind == "Deployment" { kept["labels"] = old["labels"] }
+    if kind == "Pod" {
+      kept["ownerReferences"] = old["ownerReferences"]
+      kept["finalizers"] = old["finalizers"]
+    }
+    return kept
   }
 }

@@ -28,7 +28,7 @@ extension Findings {
     labels(metadata["labels"], path / "labels")
     annotations(metadata["annotations"], path / "annotations")
     ownerReferences(metadata["ownerReferences"].items, path / "ownerReferences")
-    finalizers(metadata["finalizers"].items, path / "finalizers")
+    finalizers(metadata["finalizers"].items, path / "finalizers", isCustom: resource.custom != nil)
     if let old { metadataUpdate(metadata, old["metadata"], path) }
   }
 
@@ -83,11 +83,11 @@ extension Findings {
     }
   }
 
-  private mutating func finalizers(_ finalizers: [JSON], _ path: FieldPath) {
+  private mutating func finalizers(_ finalizers: [JSON], _ path: FieldPath, isCustom: Bool) {
     for (i, finalizer) in finalizers.enumerated() {
       let name = finalizer.string ?? ""
       check(finalizer, path[i], NameProblems.qualified)
-      if !name.contains("/"), !["kubernetes", "orphan", "foregroundDeletion"].contains(name) {
+      if !isCustom, !name.contains("/"), !["kubernetes", "orphan", "foregroundDeletion"].contains(name) {
         invalid(path[i], finalizer, "name is neither a standard finalizer name nor is it fully qualified")
       }
     }

@@ -85,6 +85,18 @@ extension Findings {
     }
   }
 
+  /// Parts of lower-case letters, digits, `-` and `_` that begin and end with a letter or digit, between dots or slashes.
+  private static func isSysctlName(_ name: String) -> Bool {
+    func isEdge(_ byte: UInt8) -> Bool { (97...122).contains(byte) || (48...57).contains(byte) }
+    let parts = name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+      .flatMap { $0.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false) }
+    return name.utf8.count <= 253
+      && parts.allSatisfy { part in
+        guard let first = part.first, let last = part.last, isEdge(first), isEdge(last) else { return false }
+        return part.allSatisfy { isEdge($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_") }
+      }
+  }
+
   private mutating func podSecurity(_ spec: JSON, _ path: FieldPath) {
     let context = spec["securityContext"]
     let at = path / "securityContext"
@@ -98,10 +110,10 @@ extension Findings {
       let field = (at / "sysctls")[i] / "name"
       if name.isEmpty {
         required(field)
-      } else if name.utf8.count > 253 || name.utf8.contains(where: { $0 <= 32 || $0 > 126 }) {
+      } else if !Self.isSysctlName(name) {
         invalid(
           field, sysctl["name"],
-          "must have at most 253 characters and match regex ^[a-z0-9]([-_a-z0-9]*[a-z0-9])?([\\./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*$")
+          "must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$")
       } else if !sysctls.insert(name).inserted {
         duplicate(field, sysctl["name"])
       }
