@@ -160,11 +160,13 @@ private final class PythonServer: Sendable {
     var pid: pid_t = 0
     guard posix_spawnp(&pid, "python3", &actions, nil, &arguments, environ) == 0 else { throw Failure("python3 does not start") }
     close(ends[1])
-    var buffer = [UInt8](repeating: 0, count: 64)
-    let count = read(ends[0], &buffer, buffer.count)
+    // The whole first line: an unbuffered Python writes the number and the line's end one after the other.
+    var line: [UInt8] = []
+    var byte: UInt8 = 0
+    while read(ends[0], &byte, 1) == 1, byte != UInt8(ascii: "\n") { line.append(byte) }
     close(ends[0])
     process = pid
-    guard count > 1, let port = Int(String(decoding: buffer[..<(count - 1)], as: UTF8.self)) else { throw Failure("no port") }
+    guard let port = Int(String(decoding: line, as: UTF8.self)) else { throw Failure("no port") }
     self.port = port
   }
 
