@@ -43,6 +43,26 @@ private let whoAmI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
     }
   }
 
+  @Test func aTokenAmongSubprotocols() async throws {
+    try await withServer { server in
+      let token = TokenBase64.encode(Array(try await server.token("default").utf8), urlSafe: true)
+      func code(_ protocols: [String], upgrade: String = "websocket") async throws -> Int {
+        let headers: HTTPHeaders = ["Connection": "Upgrade", "Upgrade": upgrade, "Sec-WebSocket-Protocol": protocols.joined(separator: ", ")]
+        return try await server.ask(.POST, whoAmI, [:], headers: headers).code
+      }
+      let bearer = SubprotocolToken.prefix + token
+      #expect(try await code([bearer, "v5.channel.k8s.io"]) == 201)
+      #expect(try await code(["v5.channel.k8s.io", bearer]) == 201)
+      #expect(try await code([bearer]) == 401, "the answer could name no protocol")
+      #expect(try await code([bearer, bearer, "v5.channel.k8s.io"]) == 401)
+      #expect(try await code([SubprotocolToken.prefix + "!!", "v5.channel.k8s.io"]) == 401)
+      #expect(try await code([bearer, "v5.channel.k8s.io"], upgrade: "SPDY/3.1") == 401)
+      let request = try #require(
+        ServedRequest(method: .GET, uri: "/", headers: ["Sec-WebSocket-Protocol": "\(bearer), v5.channel.k8s.io, x"]))
+      #expect(SubprotocolToken.removed(from: request).headers["sec-websocket-protocol"] == ["v5.channel.k8s.io, x"])
+    }
+  }
+
   @Test func impersonationIsGrantedByName() async throws {
     try await withServer { server in
       let group = "rbac.authorization.k8s.io"

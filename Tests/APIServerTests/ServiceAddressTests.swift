@@ -56,6 +56,41 @@ import Testing
     }
   }
 
+  @Test func furtherRangesAreReadyAndStayWhileTheyAreUsed() async throws {
+    try await withServer { server in
+      let extra: JSON = [
+        "kind": "ServiceCIDR", "apiVersion": "networking.k8s.io/v1", "metadata": ["name": "extra"], "spec": ["cidrs": ["10.97.0.0/24"]],
+      ]
+      _ = try await server.admin.create(ServiceRanges.path, extra)
+      try await eventually("the range is ready") {
+        let object = try await server.admin.get(ServiceRanges.path, name: "extra")
+        return object["status"]["conditions"][0]["status"].string == "True"
+          && object["metadata"]["finalizers"] == [.string(ServiceRanges.finalizer)]
+      }
+      _ = try await server.admin.create(.services("default"), service("a", ["clusterIP": "10.97.0.7"]))
+      _ = try await server.admin.delete(ServiceRanges.path, name: "extra")
+      try await eventually("the range is held") {
+        let condition = try await server.admin.get(ServiceRanges.path, name: "extra")["status"]["conditions"][0]
+        return condition["status"].string == "False" && condition["reason"].string == "Terminating"
+      }
+      // Nothing more is taken from a range that is to go.
+      await #expect(throws: (any Error).self) {
+        try await server.admin.create(.services("default"), service("b", ["clusterIP": "10.97.0.8"]))
+      }
+      _ = try await server.admin.delete(.services("default"), name: "a")
+      try await eventually("the range is gone") { (try? await server.admin.get(ServiceRanges.path, name: "extra")) == nil }
+      #expect(try await server.admin.get(ServiceRanges.path, name: "kubernetes")["metadata"]["deletionTimestamp"].isNull)
+    }
+  }
+
+  @Test func anAddressWithTwoRangesHoldsNeither() {
+    func range(_ text: String) -> JSON { ["spec": ["cidrs": [.string(text)]]] }
+    let used = ["10.97.0.7"]
+    #expect(!ServiceRanges.isFree(range("10.97.0.0/24"), others: [range("10.96.0.0/16")], addresses: used))
+    #expect(ServiceRanges.isFree(range("10.97.0.0/24"), others: [range("10.97.0.0/16")], addresses: used))
+    #expect(ServiceRanges.isFree(range("10.98.0.0/24"), others: [], addresses: used))
+  }
+
   @Test func typesChangeWithoutLeaks() async throws {
     try await TestServer.with { test in
       #expect(

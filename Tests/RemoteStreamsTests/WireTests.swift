@@ -159,6 +159,31 @@ private func withUpgradeServer(_ handler: @escaping @Sendable (ServedRequest) as
     }
   }
 
+  @Test(arguments: [nil, "binary.k8s.io", "base64.binary.k8s.io"]) func whatIsOnlyReadComesInMessages(name: String?) async throws {
+    let text = String(repeating: "0123456789abcde\n", count: 300)
+    try await withUpgradeServer({ request in
+      WebSocketReading.upgrade(request, copy: { write in
+        try await write(ByteBuffer(string: text))
+        try await write(ByteBuffer(string: "end"))
+      }) ?? .text(.badRequest, "")
+    }) { port in
+      let client = try await WebSocketClient(port: port, path: "/", subprotocol: name)
+      #expect(client.head.hasPrefix("HTTP/1.1 101 ") && client.head.contains("Sec-WebSocket-Protocol: \(name ?? "")\r\n") == (name != nil))
+      let isBase64 = name == "base64.binary.k8s.io"
+      #expect(try #require(await client.next()) == (isBase64 ? .text : .binary, []))
+      var read: [UInt8] = []
+      while let (opcode, bytes) = await client.next(), opcode != .connectionClose {
+        #expect(opcode == (isBase64 ? .text : .binary))
+        read += isBase64 ? Base64.decode(bytes[...])! : bytes
+      }
+      #expect(String(decoding: read, as: UTF8.self) == text + "end")
+      await client.close()
+      let refused = try await WebSocketClient(port: port, path: "/", subprotocol: "channel.k8s.io")
+      #expect(refused.head.hasPrefix("HTTP/1.1 403 "))
+      await refused.close()
+    }
+  }
+
   @Test func unknownSubprotocolIsRefused() async throws {
     try await withUpgradeServer(capitals) { port in
       let client = try await WebSocketClient(port: port, path: "/?stdout=1", subprotocol: "v9.channel.k8s.io")

@@ -27,7 +27,7 @@ extension APIServer {
   }
 
   private func ensureServiceRange(_ client: KubernetesClient, _ range: IPv4Range) async throws {
-    let ranges = ResourcePath(group: "networking.k8s.io", "servicecidrs")
+    let ranges = ServiceRanges.path
     try await Self.ensure(
       client, ranges,
       [
@@ -36,12 +36,7 @@ extension APIServer {
       ])
     var object = try await client.get(ranges, name: "kubernetes")
     guard object["status"]["conditions"].isEmpty else { return }
-    object["status"]["conditions"] = [
-      [
-        "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes Service CIDR is ready",
-        "lastTransitionTime": .string(Timestamp.now.rfc3339),
-      ]
-    ]
+    object["status"]["conditions"] = [ServiceRanges.condition(isReady: true)]
     try await client.update(ranges, name: "kubernetes", subresource: "status", object)
   }
 

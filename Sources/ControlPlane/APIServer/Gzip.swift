@@ -25,4 +25,29 @@ enum Gzip {
     out.removeLast(out.count - Int(stream.total_out))
     return out
   }
+
+  /// What was packed; nil where it is no gzip or would be longer than `bytesMax`.
+  static func expand(_ bytes: [UInt8], bytesMax: Int) -> [UInt8]? {
+    var stream = z_stream()
+    guard cz_inflate_init_gzip(&stream) == Z_OK else { return nil }
+    defer { inflateEnd(&stream) }
+    var result: [UInt8] = []
+    var piece = [UInt8](repeating: 0, count: 64 << 10)
+    return bytes.withUnsafeBufferPointer { input in
+      stream.next_in = UnsafeMutablePointer(mutating: input.baseAddress)
+      stream.avail_in = UInt32(input.count)
+      while true {
+        let (status, count) = piece.withUnsafeMutableBufferPointer { output in
+          stream.next_out = output.baseAddress
+          stream.avail_out = UInt32(output.count)
+          let status = inflate(&stream, Z_NO_FLUSH)
+          return (status, output.count - Int(stream.avail_out))
+        }
+        result += piece[..<count]
+        guard result.count <= bytesMax else { return nil }
+        if status == Z_STREAM_END { return result }
+        guard status == Z_OK, count > 0 || stream.avail_in > 0 else { return nil }
+      }
+    }
+  }
 }

@@ -5,6 +5,7 @@ import JSONCodec
 import KubernetesAPI
 import NIOCore
 import NIOHTTP1
+import RemoteStreams
 import RevisionStore
 
 extension APIServer {
@@ -30,7 +31,7 @@ extension APIServer {
         resourceRequest = nil
       }
       let user = try await identify(request, path, resourceRequest, trail)
-      let target = resourceRequest
+      let (target, request) = (resourceRequest, SubprotocolToken.removed(from: request))
       return await inTurn(request, user, target) {
         try await answer(request, path, user, target, &warnings, trail)
       } failed: { error in
@@ -178,28 +179,41 @@ extension APIServer {
     return ServedResponse(status: HTTPResponseStatus(statusCode: status), headers: headers, body: .bytes(ByteBuffer(bytes: body)))
   }
 
-  /// A watch as a body that goes on: a line of JSON or a frame of protobuf for each event.
+  /// A watch as a body that goes on: a line of JSON or a frame of protobuf for each event. Over a WebSocket each event is a message.
   private func stream(_ watch: WatchRequest, _ call: APICall, _ warnings: Warnings) -> ServedResponse {
+    if let served = call.served,
+      let upgraded = upgradeWebSocketMessages(
+        served, isText: watch.form.encoding != .protobuf,
+        copy: { write in try await self.copy(watch) { for event in $0 { try await write(ByteBuffer(bytes: event)) } } })
+    {
+      return upgraded
+    }
     return ServedResponse(
       status: .ok, headers: Self.headers(watch.form.streamType, warnings),
-      body: .stream { writer in
-        let first = FirstFlag()
-        do {
-          try await self.resources.run(watch) { items in
+      body: .stream { writer in try await self.copy(watch) { try await writer.write(ByteBuffer(bytes: $0.joined())) } })
+  }
+
+  /// Writes events, each as its bytes, until the watch ends; what goes wrong is the last of them.
+  private func copy(_ watch: WatchRequest, _ write: @escaping @Sendable ([[UInt8]]) async throws -> Void) async throws {
+    let first = FirstFlag()
+    do {
+      try await resources.run(watch) { items in
+        try await write(
+          items.map { item in
             var out: [UInt8] = []
-            for item in items { try self.resources.write(item, watch, isFirst: first.take(), to: &out) }
-            try await writer.write(ByteBuffer(bytes: out))
-          }
-        } catch is ConnectionClosedError {
-        } catch is CancellationError {
-        } catch {
-          // A slow reader's stream just ends: it goes on from the last version that it saw.
-          if let store = error as? RevisionStoreError, case .slowWatcher = store.code { return }
-          var out: [UInt8] = []
-          try self.resources.write(kind: .error, self.failure(error).status, isJSON: watch.form.encoding != .protobuf, to: &out)
-          try await writer.write(ByteBuffer(bytes: out))
-        }
-      })
+            try self.resources.write(item, watch, isFirst: first.take(), to: &out)
+            return out
+          })
+      }
+    } catch is ConnectionClosedError {
+    } catch is CancellationError {
+    } catch {
+      // A slow reader's stream just ends: it goes on from the last version that it saw.
+      if let store = error as? RevisionStoreError, case .slowWatcher = store.code { return }
+      var out: [UInt8] = []
+      try resources.write(kind: .error, failure(error).status, isJSON: watch.form.encoding != .protobuf, to: &out)
+      try await write([out])
+    }
   }
 }
 

@@ -6,6 +6,10 @@ struct DecodedBody {
   var object: JSON
   /// Fields that stood twice, by path.
   var duplicates: [String] = []
+  /// Keys that stood twice in YAML, each as a sentence with its line.
+  var repeatedKeys: [String] = []
+  /// The sentences as go-yaml puts them together.
+  var repeatedKeysText: String { "yaml: unmarshal errors:\n" + repeatedKeys.map { "  " + $0 }.joined(separator: "\n") }
 }
 
 extension APICall {
@@ -52,9 +56,15 @@ extension APICall {
 
   /// YAML that is JSON, as kubectl sends it, is read as JSON.
   private static func yaml(_ bytes: [UInt8]) throws -> DecodedBody {
-    if let first = bytes.first(where: { $0 != 0x20 && $0 != 0x0A }), first == UInt8(ascii: "{"), let body = try? json(bytes) { return body }
+    if let first = bytes.first(where: { $0 != 0x20 && $0 != 0x0A }), first == UInt8(ascii: "{"), let body = try? json(bytes),
+      body.duplicates.isEmpty
+    {
+      return body
+    }
     do {
-      return DecodedBody(object: try YAMLDocument.parse(String(decoding: bytes, as: UTF8.self)))
+      var repeated: [String] = []
+      let object = try YAMLDocument.parse(String(decoding: bytes, as: UTF8.self), repeated: &repeated)
+      return DecodedBody(object: object, repeatedKeys: repeated)
     } catch {
       throw APIFailure.badRequest("error converting YAML to JSON: \(error)")
     }

@@ -131,7 +131,7 @@ extension APIServer {
       object["kind"] = .string(resource.kind)
       object["apiVersion"] = .string(resource.apiVersion)
     }
-    try strict(&object, decoded.duplicates, call, type ?? resource.type, isCustom: resource.custom != nil, &warnings)
+    try strict(&object, decoded, call, type ?? resource.type, isCustom: resource.custom != nil, &warnings)
     if type == nil, let namespace = object["metadata"]["namespace"].string, !namespace.isEmpty, resource.isNamespaced,
       let asked = ResourceRequest(path: call.path, registry: registry)?.namespace, asked != namespace
     {
@@ -151,24 +151,25 @@ extension APIServer {
   }
 
   func strict(
-    _ object: inout JSON, _ duplicates: [String], _ call: APICall, _ type: SchemaType, keepsEmpty: Bool = false, isCustom: Bool = false,
-    _ warnings: inout Warnings
+    _ object: inout JSON, _ decoded: DecodedBody, _ call: APICall, _ type: SchemaType, isCustom: Bool = false, _ warnings: inout Warnings
   ) throws {
     let unknown: [UnknownField]
     do {
-      unknown = try prune(&object, type: type, keepsEmpty: keepsEmpty)
+      unknown = try prune(&object, type: type)
     } catch {
       throw APIFailure.badRequest("\(error)")
     }
     // Upstream decodes custom resources without their schema first.
     let unknowns = unknown.map { "unknown field \"\($0.path)\"" }
-    let repeats = duplicates.map { "duplicate field \"\($0)\"" }
+    let repeats = decoded.duplicates.map { "duplicate field \"\($0)\"" }
     let complaints = isCustom ? repeats + unknowns : unknowns + repeats
-    guard !complaints.isEmpty else { return }
+    guard !complaints.isEmpty || !decoded.repeatedKeys.isEmpty else { return }
     switch call.parameter("fieldValidation") ?? "Warn" {
     case "Ignore": break
-    case "Strict": throw APIFailure.badRequest("strict decoding error: " + complaints.joined(separator: ", "))
-    default: warnings.texts += complaints
+    case "Strict":
+      let keys = decoded.repeatedKeys.isEmpty ? [] : [decoded.repeatedKeysText]
+      throw APIFailure.badRequest("strict decoding error: " + (keys + complaints).joined(separator: ", "))
+    default: warnings.texts += decoded.repeatedKeys + complaints
     }
   }
 
@@ -213,7 +214,7 @@ extension APIServer {
           ? APIFailure(422, "Invalid", "\(error)") : APIFailure.badRequest("\(error)")
       }
       var noticed = Warnings()
-      try strict(&result, decoded.duplicates, call, resource.type, isCustom: resource.custom != nil, &noticed)
+      try strict(&result, decoded, call, resource.type, isCustom: resource.custom != nil, &noticed)
       collected.texts += noticed.texts.filter { !collected.texts.contains($0) }
       let uid = result["metadata"]["uid"].string
       if let uid, uid != current["metadata"]["uid"].string {
@@ -243,9 +244,9 @@ extension APIServer {
     guard body["apiVersion"].string == resource.apiVersion, body["kind"].string == resource.kind else {
       throw APIFailure.badRequest("the body of an apply patch needs apiVersion \(resource.apiVersion) and kind \(resource.kind)")
     }
-    try strict(&body, decoded.duplicates, call, resource.type, keepsEmpty: true, isCustom: resource.custom != nil, &warnings)
     if let namespace = request.namespace { body["metadata"]["namespace"] = .string(namespace) }
     body["metadata"]["name"] = .string(request.name ?? "")
+    try checkApplied(&body, decoded, call, resource, &warnings)
     let applied = body
     var context = try WriteContext(call, subresource: subresource)
     context.tracksOwnership = false
@@ -265,7 +266,7 @@ extension APIServer {
       } catch .badRequest(let message) {
         throw APIFailure.badRequest(message)
       } catch .mismatch(let message) {
-        throw APIFailure.internalError(message)
+        throw APIFailure(500, "", message)
       }
     }
     defer { warnings.texts += context.notes.take() }
@@ -279,6 +280,25 @@ extension APIServer {
       } catch let failure as APIFailure where failure.reason == "AlreadyExists" {
         return .object(try await resources.update(request, context) { try merge($0) })
       }
+    }
+  }
+
+  /// An applied configuration has to fit its type, whatever `fieldValidation` says: what is applied twice or to nothing would be nobody's.
+  private func checkApplied(
+    _ body: inout JSON, _ decoded: DecodedBody, _ call: APICall, _ resource: ResourceInfo, _ warnings: inout Warnings
+  ) throws {
+    if let problem = appliedMismatch(body, type: resource.type) { throw APIFailure(500, "", problem) }
+    do {
+      try prune(&body, type: resource.type, keepsEmpty: true)
+    } catch {
+      throw APIFailure.badRequest("\(error)")
+    }
+    guard !decoded.repeatedKeys.isEmpty else { return }
+    switch call.parameter("fieldValidation") ?? "Warn" {
+    case "Ignore": break
+    case "Strict":
+      throw APIFailure.badRequest("error strict decoding YAML: error converting YAML to JSON: \(decoded.repeatedKeysText)")
+    default: warnings.texts += decoded.repeatedKeys
     }
   }
 

@@ -101,7 +101,7 @@ enum ServiceAddresses {
 
   private static func takeAddress(_ address: String, _ service: JSON, _ taking: inout Taking) async throws {
     guard !taking.holds(addressPrefix + address) else { return }
-    guard let range = taking.resources.serviceRange, range.contains(address) else {
+    guard try await ServiceRanges.open(taking.resources).contains(where: { $0.contains(address) }) else {
       throw invalid(
         service, "spec.clusterIPs", service["spec"]["clusterIPs"].isNull ? [.string(address)] : service["spec"]["clusterIPs"],
         "failed to allocate IP \(address): the provided network does not match the current range")
@@ -126,13 +126,21 @@ enum ServiceAddresses {
   }
 
   private static func freeAddress(_ service: JSON, _ taking: inout Taking) async throws -> String {
-    guard let range = taking.resources.serviceRange else { throw APIFailure.internalError("the server has no --service-cidr") }
+    guard let own = taking.resources.serviceRange else { throw APIFailure.internalError("the server has no --service-cidr") }
+    if let address = try await freeAddress(in: own, service, &taking) { return address }
+    for range in try await ServiceRanges.open(taking.resources).dropFirst() {
+      if let address = try await freeAddress(in: range, service, &taking) { return address }
+    }
+    throw APIFailure.internalError("failed to allocate a serviceIP: range is full")
+  }
+
+  private static func freeAddress(in range: IPv4Range, _ service: JSON, _ taking: inout Taking) async throws -> String? {
     for _ in 0..<triesMax {
       // The first addresses are left to Services that ask for theirs (kubernetes, DNS).
       let address = range.address(at: UInt32.random(in: min(16, range.size / 2)..<max(range.size - 1, 2)))
       if try await taking.take(addressPrefix + address, addressObject(address, service)) { return address }
     }
-    throw APIFailure.internalError("failed to allocate a serviceIP: range is full")
+    return nil
   }
 
   private static func freePort(_ taking: inout Taking) async throws -> Int {

@@ -15,10 +15,19 @@ package enum YAMLDocument {
     var bytes = 0
   }
 
+  /// Of a key that stands twice in a mapping the last value counts.
   package static func parse(_ text: String) throws -> JSON {
-    guard let node = try Yams.compose(yaml: text) else { return .null }
+    var repeated: [String] = []
+    return try parse(text, repeated: &repeated)
+  }
+
+  /// - repeated: complaints about keys that stand twice, such as `line 9: key "foo" already set in map`.
+  static func parse(_ text: String, repeated: inout [String]) throws -> JSON {
+    guard let node = try RepeatedKeys.compose(text) else { return .null }
     var size = Size()
-    return try convert(node, &size, depth: 1)
+    let value = try convert(node, &size, depth: 1)
+    repeated = RepeatedKeys.complaints(node)
+    return value
   }
 
   private static func convert(_ node: Node, _ size: inout Size, depth: Int) throws -> JSON {
@@ -40,6 +49,7 @@ package enum YAMLDocument {
       var object = JSONObject()
       for (key, value) in mapping {
         guard let name = key.string else { throw JSONError(reason: "a key that is no text", offset: 0) }
+        if RepeatedKeys.original(name) != nil { continue }
         object[name] = try convert(value, &size, depth: depth + 1)
       }
       return .object(object)

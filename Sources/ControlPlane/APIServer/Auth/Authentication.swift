@@ -58,9 +58,15 @@ final class Authentication: Sendable {
       if !known.isFrontProxy { return known.user }
       if let user = frontProxy?.user(request.headers, proxy: known.user.name) { return user }
     }
-    guard let header = request.headers.first(name: "authorization") else { return .anonymous }
+    guard let header = request.headers.first(name: "authorization") else {
+      guard let token = try SubprotocolToken.token(request.headers) else { return .anonymous }
+      return try await bearer(token)
+    }
     guard header.lowercased().hasPrefix("bearer ") else { throw APIFailure.unauthorized }
-    let token = String(header.dropFirst(7).drop { $0 == " " })
+    return try await bearer(String(header.dropFirst(7).drop { $0 == " " }))
+  }
+
+  private func bearer(_ token: String) async throws -> UserInfo {
     guard case .valid(let user, _) = try await check(token: token, audiences: tokens.audiences) else { throw APIFailure.unauthorized }
     return user
   }

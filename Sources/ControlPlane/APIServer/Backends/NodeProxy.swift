@@ -6,6 +6,7 @@ import KubernetesAPI
 import NIOCore
 import NIOHTTP1
 import NIOSSL
+import RemoteStreams
 
 /// How the server reaches the kubelets: logs are asked for and passed on, upgraded connections are tunnels. The protocols of
 /// exec, attach and port-forward are spoken by the kubelet alone.
@@ -13,9 +14,12 @@ struct NodeProxy: Sendable {
   let server: APIServer
 
   func perform(_ call: APICall, _ request: ResourceRequest, _ subresource: String) async throws -> APIResult {
+    if subresource == "log" { try PodLogOptions.check(call, pod: request.name ?? "") }
     let pod = Pod(try await server.resources.stored(request).object)
     let node = pod.spec.nodeName
     guard !node.isEmpty else {
+      // A log that nobody writes yet is an empty one.
+      if subresource == "log" { return .served(ServedResponse(status: .noContent)) }
       throw APIFailure.badRequest("pod \(pod.name) does not have a host assigned")
     }
     let container = try containerName(call, pod, subresource)
@@ -110,6 +114,11 @@ struct NodeProxy: Sendable {
       throw APIFailure(
         Int(answer.status.code), answer.status == .notFound ? "NotFound" : answer.status == .badRequest ? "BadRequest" : "InternalError",
         text)
+    }
+    if let served = call.served,
+      let upgraded = WebSocketReading.upgrade(served, copy: { write in for try await part in answer.body { try await write(part) } })
+    {
+      return upgraded
     }
     return ServedResponse(
       status: .ok, headers: ["Content-Type": "text/plain"],

@@ -50,7 +50,43 @@ struct ProxyCalls: Sendable {
     }
     let client = try server.backends.client(name: backend.host, address: backend.host, trust: .anybody)
     let url = "\(isTLS ? "https" : "http")://\(Self.bracketed(backend.host)):\(backend.port)\(uri)"
-    return .served(try await Self.forward(served, url: url, client: client))
+    let own = "\(Self.bracketed(backend.host)):\(backend.port)"
+    return .served(try await proxied(served, url: url, client: client, own: own, keepsHost: true))
+  }
+
+  /// Passes a request on whose answer a browser may show: links of pages lead through the proxy again.
+  private func proxied(_ served: ServedRequest, url: String, client: HTTPClient, own: String, keepsHost: Bool) async throws -> ServedResponse {
+    let path = String(served.uri.prefix { $0 != "?" })
+    let prefix = String(path.dropLast(Self.rest(served.uri).path.utf8.count))
+    let host = served.headers.first(name: "host") ?? ""
+    var outgoing = served
+    outgoing.headers.replaceOrAdd(name: "X-Forwarded-Uri", value: path)
+    let peer = served.remoteAddress.prefix(upTo: served.remoteAddress.lastIndex(of: ":") ?? served.remoteAddress.endIndex)
+    if !peer.isEmpty { outgoing.headers.add(name: "X-Forwarded-For", value: String(peer)) }
+    let answer = try await Self.send(outgoing, url: url, client: client, host: keepsHost && !host.isEmpty ? host : nil)
+    var headers = Self.headers(answer)
+    for name in Self.crossOrigin { headers.remove(name: name) }
+    return ProxiedPage(links: ProxiedLinks(prefix: Self.escaped(prefix), hosts: [own, host])).response(answer, headers)
+  }
+
+  /// Headers by which a program in the cluster could open this server to scripts of other sites.
+  private static let crossOrigin = [
+    "Access-Control-Allow-Credentials", "Access-Control-Allow-Headers", "Access-Control-Allow-Methods", "Access-Control-Allow-Origin",
+    "Access-Control-Expose-Headers", "Access-Control-Max-Age",
+  ]
+
+  /// What ends no attribute and opens no tag where it is put into a page.
+  private static func escaped(_ path: String) -> String {
+    path.reduce(into: "") { text, letter in
+      switch letter {
+      case "\"": text += "%22"
+      case "'": text += "%27"
+      case "<": text += "%3C"
+      case ">": text += "%3E"
+      case "&": text += "%26"
+      default: text.append(letter)
+      }
+    }
   }
 
   /// Path and query behind `.../proxy`, as they were sent.
@@ -95,7 +131,9 @@ struct ProxyCalls: Sendable {
     }
     let client = isKubelet ? server.kubelets.http : try server.backends.client(name: host, address: host, trust: .anybody)
     host = Self.bracketed(host)
-    return .served(try await Self.forward(served, url: "\(isTLS ? "https" : "http")://\(host):\(port)\(uri)", client: client))
+    return .served(
+      try await proxied(
+        served, url: "\(isTLS ? "https" : "http")://\(host):\(port)\(uri)", client: client, own: "\(host):\(port)", keepsHost: !isKubelet))
   }
 
   /// Headers that belong to one connection, and those that would hand the caller's credential on.
@@ -107,6 +145,19 @@ struct ProxyCalls: Sendable {
   static func forward(
     _ served: ServedRequest, url: String, client: HTTPClient, adding extra: [(String, String)] = []
   ) async throws -> ServedResponse {
+    let answer = try await send(served, url: url, client: client, adding: extra)
+    return ServedResponse(
+      status: answer.status, headers: headers(answer),
+      body: .stream { writer in for try await part in answer.body { try await writer.write(part) } })
+  }
+
+  private static func headers(_ answer: HTTPClientResponse) -> HTTPHeaders {
+    HTTPHeaders(answer.headers.filter { !leftOut.contains($0.name.lowercased()) }.map { ($0.name, $0.value) })
+  }
+
+  private static func send(
+    _ served: ServedRequest, url: String, client: HTTPClient, host: String? = nil, adding extra: [(String, String)] = []
+  ) async throws -> HTTPClientResponse {
     var outgoing = HTTPClientRequest(url: url)
     outgoing.method = served.method
     for (name, value) in served.headers where !leftOut.contains(name.lowercased()) {
@@ -114,18 +165,13 @@ struct ProxyCalls: Sendable {
       if !extra.isEmpty, FrontProxy.isIdentity(name) { continue }
       outgoing.headers.add(name: name, value: value)
     }
+    if let host { outgoing.headers.add(name: "Host", value: host) }
     for (name, value) in extra { outgoing.headers.add(name: name, value: value) }
     if served.body.readableBytes > 0 { outgoing.body = .bytes(served.body) }
-    let answer: HTTPClientResponse
     do {
-      answer = try await client.execute(outgoing, deadline: .distantFuture)
+      return try await client.execute(outgoing, deadline: .distantFuture)
     } catch {
       throw APIFailure.unavailable("error trying to reach service: \(error)")
     }
-    var headers = HTTPHeaders()
-    for (name, value) in answer.headers where !leftOut.contains(name.lowercased()) { headers.add(name: name, value: value) }
-    return ServedResponse(
-      status: answer.status, headers: headers,
-      body: .stream { writer in for try await part in answer.body { try await writer.write(part) } })
   }
 }

@@ -119,32 +119,37 @@ enum ApplyMerge {
     }
   }
 
-  /// What keeps an applied configuration from fitting its type: the messages of upstream's structured merge, or nil.
-  static func mismatch(_ value: JSON, _ shape: FieldShape, path: String) -> String? {
-    switch (shape.resolved(value), value) {
-    case (.leaf, _), (.deduced, _): return nil
+  /// What keeps an applied configuration from fitting its type: the messages of upstream's structured merge.
+  static func mismatches(_ value: JSON, _ shape: FieldShape, path: String) -> [String] {
+    let resolved = shape.resolved(value)
+    switch (resolved, value) {
+    case (.leaf, _), (.deduced, _): return []
     case (.object, .object(let object)), (.map, .object(let object)), (.structured, .object(let object)):
-      for (name, child) in object {
-        guard let below = shape.resolved(value).child(name) else { return "\(path).\(name): field not declared in schema" }
-        if let problem = mismatch(child, below, path: "\(path).\(name)") { return problem }
+      return object.flatMap { name, child in
+        guard let below = resolved.child(name) else { return ["\(path).\(name): field not declared in schema"] }
+        return mismatches(child, below, path: "\(path).\(name)")
       }
-      return nil
-    case (.set, .array(let items)), (.list, .array(let items)): return itemMismatch(items, shape, path: path)
-    case (.object, _), (.map, _), (.structured, _): return "\(path): expected map, got \(value.text())"
-    case (.set, _), (.list, _): return "\(path): expected list, got \(value.text())"
+    case (.set, .array(let items)), (.list, .array(let items)): return itemMismatches(items, shape, path: path)
+    case (.object, _), (.map, _), (.structured, _): return ["\(path): expected map, got \(value.text())"]
+    case (.set, _), (.list, _): return ["\(path): expected list, got \(value.text())"]
     }
   }
 
-  private static func itemMismatch(_ items: [JSON], _ shape: FieldShape, path: String) -> String? {
+  private static func itemMismatches(_ items: [JSON], _ shape: FieldShape, path: String) -> [String] {
     var seen: Set<PathElement> = []
+    var found: [String] = []
     for (index, item) in items.enumerated() {
       guard let element = shape.element(of: item) else {
-        return "\(path): element \(index): \(identityProblem(item, shape))"
+        found.append("\(path): element \(index): \(identityProblem(item, shape))")
+        continue
       }
-      guard seen.insert(element).inserted else { return "\(path): duplicate entries for key \(element.pathText)" }
-      if let problem = mismatch(item, shape.itemShape, path: path + element.pathText) { return problem }
+      guard seen.insert(element).inserted else {
+        found.append("\(path): duplicate entries for key \(element.pathText)")
+        continue
+      }
+      found += mismatches(item, shape.itemShape, path: path + element.pathText)
     }
-    return nil
+    return found
   }
 
   private static func identityProblem(_ item: JSON, _ shape: FieldShape) -> String {

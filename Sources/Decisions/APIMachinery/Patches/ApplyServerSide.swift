@@ -26,6 +26,15 @@ package func serverSideApply(
   return try apply.run(force: force)
 }
 
+/// Why an applied configuration does not fit its type, in upstream's words; nil where it does.
+package func appliedMismatch(_ configuration: JSON, type: SchemaType?) -> String? {
+  let apply = ServerSideApply(
+    live: .object(JSONObject()), configuration: ApplyMerge.withoutNulls(configuration), type: type,
+    apiVersion: configuration["apiVersion"].string ?? "",
+    manager: FieldManager(name: "", operation: .apply, subresource: nil, apiVersion: ""), now: .now)
+  return apply.mismatch
+}
+
 struct ServerSideApply {
   let live: JSON
   let configuration: JSON
@@ -52,10 +61,15 @@ struct ServerSideApply {
     return result
   }
 
+  var mismatch: String? {
+    let problems = ApplyMerge.mismatches(configuration, shape, path: "")
+    guard let first = problems.first else { return nil }
+    let text = problems.count == 1 ? first : "errors:\n" + problems.map { "  " + $0 }.joined(separator: "\n")
+    return "failed to create typed patch object (\(objectDescription)): \(text)"
+  }
+
   private func merged(force: Bool) throws(ApplyError) -> JSON {
-    if let problem = ApplyMerge.mismatch(configuration, shape, path: "") {
-      throw .mismatch("failed to create typed patch object (\(objectDescription)): \(problem)")
-    }
+    if let mismatch { throw .mismatch(mismatch) }
     var managed = ManagedFields(live["metadata"]["managedFields"]) ?? ManagedFields()
     var current = live
     current.removeManagedFields()

@@ -7,7 +7,7 @@ import JSONCodec
 package func structuredMerge(_ object: JSON, applied: JSON, type: SchemaType?) throws(ApplyError) -> JSON {
   let shape = FieldShape(type)
   let configuration = ApplyMerge.withoutNulls(applied)
-  if let problem = ApplyMerge.mismatch(configuration, shape, path: "") { throw .badRequest(problem) }
+  if let problem = ApplyMerge.mismatches(configuration, shape, path: "").first { throw .badRequest(problem) }
   let atomic = atomicPaths(configuration, shape, path: "")
   guard atomic.isEmpty else {
     throw .badRequest("may not mutate atomic arrays, maps or structs: \(atomic.joined(separator: ", "))")

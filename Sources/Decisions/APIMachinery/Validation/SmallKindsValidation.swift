@@ -137,6 +137,10 @@ extension Findings {
     for (i, range) in ranges.items.enumerated() {
       if !IPAddresses.isCIDR(range.string ?? "") { invalid(path[i], range, IPAddresses.cidrProblem) }
     }
+    let families = Set(ranges.items.map { $0.string?.contains(":") ?? false })
+    if ranges.items.count == 2, families.count == 1 {
+      invalid(path, ranges, "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64")
+    }
     // A second family may be added to the first.
     let before = old?["spec"]["cidrs"].items ?? []
     if Array(ranges.items.prefix(before.count)) != before { invalid(path, ranges, "field is immutable") }
