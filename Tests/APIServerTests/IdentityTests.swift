@@ -63,6 +63,44 @@ private let whoAmI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
     }
   }
 
+  @Test func clusterInfoIsSignedForEachToken() async throws {
+    try await withServer { server in
+      let signer = BootstrapSigner(client: server.admin, server: "https://10.0.0.1:6443", authorityPEM: "PEM", log: server.server.log)
+      let running = Task { await signer.run() }
+      defer { running.cancel() }
+      func secret(_ id: String, _ more: JSON) -> JSON {
+        var data: JSON = ["token-id": .string(id), "token-secret": "0123456789abcdef", "usage-bootstrap-signing": "true"]
+        for (key, value) in more.object ?? JSONObject() { data[key] = value }
+        return [
+          "kind": "Secret", "apiVersion": "v1", "type": "bootstrap.kubernetes.io/token",
+          "metadata": ["name": .string("bootstrap-token-\(id)")], "stringData": data,
+        ]
+      }
+      _ = try await server.admin.create(.secrets("kube-system"), secret("abcdef", [:]))
+      _ = try await server.admin.create(.secrets("kube-system"), secret("silent", ["usage-bootstrap-signing": "false"]))
+      _ = try await server.admin.create(.secrets("kube-system"), secret("passed", ["expiration": "2020-01-01T00:00:00Z"]))
+      let path = ResourcePath.configMaps("kube-public")
+      @Sendable func data() async throws -> JSON { (try? await server.admin.get(path, name: "cluster-info"))?["data"] ?? .null }
+      try await eventually("the signature") { try await data()["jws-kubeconfig-abcdef"].string != nil }
+      let found = try await data()
+      #expect(found.object?.keys.sorted() == ["jws-kubeconfig-abcdef", "kubeconfig"])
+      let parts = (found["jws-kubeconfig-abcdef"].string ?? "").split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+      #expect(parts.count == 3 && parts[1].isEmpty)
+      #expect(TokenBase64.decode(parts[0]).map { String(decoding: $0, as: UTF8.self) } == #"{"alg":"HS256","kid":"abcdef"}"#)
+      let signed = parts[0] + "." + TokenBase64.encode(Array((found["kubeconfig"].string ?? "").utf8), urlSafe: true)
+      let code = try #require(TokenBase64.decode(parts[2]))
+      #expect(
+        HMAC<SHA256>.isValidAuthenticationCode(
+          code, authenticating: Data(signed.utf8), using: SymmetricKey(data: Data("0123456789abcdef".utf8))))
+      #expect(found["kubeconfig"].string?.contains("server: https://10.0.0.1:6443\n") == true)
+      // Whoever has the token reads it; a token that goes takes its signature with it.
+      _ = try await server.admin.delete(.secrets("kube-system"), name: "bootstrap-token-abcdef")
+      try await eventually("no signature") { try await data()["jws-kubeconfig-abcdef"].isNull }
+      _ = try await server.admin.delete(path, name: "cluster-info")
+      try await eventually("it is there again") { try await !data()["kubeconfig"].isNull }
+    }
+  }
+
   @Test func impersonationIsGrantedByName() async throws {
     try await withServer { server in
       let group = "rbac.authorization.k8s.io"

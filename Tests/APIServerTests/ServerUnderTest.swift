@@ -96,6 +96,19 @@ final class ServerUnderTest: Sendable {
     return Answer(code: Int(response.status.code), body: parsed, headers: response.headers)
   }
 
+  /// A body as it was written: the status, the message of what failed, the warnings.
+  func send(
+    _ method: HTTPMethod, _ uri: String, _ type: String, _ text: String, _ certificate: Credential
+  ) async throws -> (Int, String, [String]) {
+    let der = Array(try PEMDocument(pemString: certificate.certificatePEM).derBytes)
+    let request = try #require(
+      ServedRequest(method: method, uri: uri, headers: ["Content-Type": type], body: ByteBuffer(string: text), peerCertificateDER: der))
+    let response = await server.serve(request)
+    guard case .bytes(let buffer) = response.body else { return (Int(response.status.code), "", []) }
+    let warnings = response.headers["warning"].map { $0.dropFirst(#"299 - ""#.count).dropLast().replacing(#"\""#, with: "\"") }
+    return (Int(response.status.code), (try? JSON.parse(Array(buffer.readableBytesView)))?["message"].string ?? "", warnings.map { String($0) })
+  }
+
   /// A token of an account for this server, by TokenRequest.
   func token(_ account: String, _ namespace: String = "default", spec: JSON = .object(JSONObject())) async throws -> String {
     let answer = try await admin.create(.serviceAccounts(namespace), ["spec": spec], name: account, subresource: "token")

@@ -36,6 +36,7 @@ private final class FakeBackend: KubeletBackend {
     ]
   }
 
+  func configuration() async -> JSON { ["kind": "KubeletConfiguration", "maxPods": 7] }
   func inspectRuntime() async -> JSON { ["sandboxes": []] }
   func node() async -> JSON? { ["kind": "Node"] }
   func statsSummary() async -> JSON {
@@ -243,6 +244,7 @@ private final class TestNode: Sendable {
     #expect(resource.contains("container_start_time_seconds{container=\"c\",namespace=\"default\",pod=\"web\"} 10\n"))
     #expect(try await node.curl("/metrics").contains("kubelet_running_containers{container_state=\"exited\"} 1\n"))
     #expect(try await node.curl("/metrics/cadvisor").contains("machine_cpu_cores "))
+    #expect(try await node.curl("/configz") == #"{"kubeletconfig":{"kind":"KubeletConfiguration","maxPods":7}}200"#)
     #expect(try await node.curl("/nonsense").hasSuffix("404"))
     #expect(try await node.curl("/pods", as: "api", "-X DELETE").hasSuffix("405"))
     await node.stop()

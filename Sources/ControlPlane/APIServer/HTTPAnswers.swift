@@ -12,26 +12,33 @@ extension APIServer {
   /// Answers one HTTP request.
   package func serve(_ request: ServedRequest) async -> ServedResponse {
     let started = ContinuousClock.now
+    let path = request.path.split(separator: "/").map(String.init)
+    let target = target(path)
+    let series = RequestSeries(request, target)
     let trail = configuration.auditLog.map { AuditTrail($0, request) }
-    var response = await AuditTrail.$current.withValue(trail) { await answer(request, trail) }
+    var response = await AuditTrail.$current.withValue(trail) { await answer(request, path, target, trail) }
     if let trail { response = trail.finish(response) }
-    metrics.count(method: request.method.rawValue, code: Int(response.status.code), duration: ContinuousClock.now - started)
-    return response
+    metrics.count(series, code: Int(response.status.code), duration: ContinuousClock.now - started)
+    return series.isLongRunning ? metrics.following(response, series) : response
   }
 
-  private func answer(_ request: ServedRequest, _ trail: AuditTrail?) async -> ServedResponse {
+  /// Whoever installs a metrics server of their own gets its numbers.
+  private func target(_ path: [String]) -> ResourceRequest? {
+    if path.count > 2, path[1] == MetricsAPI.group,
+      resources.catalog.external.contains(where: { $0.group == path[1] && $0.version == path[2] })
+    {
+      return nil
+    }
+    return ResourceRequest(path: path, registry: registry)
+  }
+
+  private func answer(
+    _ request: ServedRequest, _ path: [String], _ target: ResourceRequest?, _ trail: AuditTrail?
+  ) async -> ServedResponse {
     var warnings = Warnings()
     do {
-      let path = request.path.split(separator: "/").map(String.init)
-      var resourceRequest = ResourceRequest(path: path, registry: registry)
-      // Whoever installs a metrics server of their own gets its numbers.
-      if path.count > 2, path[1] == MetricsAPI.group,
-        resources.catalog.external.contains(where: { $0.group == path[1] && $0.version == path[2] })
-      {
-        resourceRequest = nil
-      }
-      let user = try await identify(request, path, resourceRequest, trail)
-      let (target, request) = (resourceRequest, SubprotocolToken.removed(from: request))
+      let user = try await identify(request, path, target, trail)
+      let request = SubprotocolToken.removed(from: request)
       return await inTurn(request, user, target) {
         try await answer(request, path, user, target, &warnings, trail)
       } failed: { error in

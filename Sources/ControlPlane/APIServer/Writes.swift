@@ -345,6 +345,8 @@ extension Resources {
       // They stand for the namespace's content: only who has removed that may take them away.
       if resource.kind == "Namespace" { new["spec"]["finalizers"] = old["spec"]["finalizers"] }
       if hasStatus, !context.user.isControlPlane { new["status"] = old["status"] }
+      // From now on there may be objects of another stored version.
+      if resource.kind == "CustomResourceDefinition" { new["status"]["storedVersions"] = storedVersions(new) }
     }
   }
 

@@ -43,6 +43,9 @@ extension DefaultRoles {
       read policy: poddisruptionbudgets,poddisruptionbudgets/status
       read networking.k8s.io: networkpolicies,ingresses,ingresses/status
       read resource.k8s.io: resourceclaims,resourceclaims/status,resourceclaimtemplates
+    # The server answers for metrics.k8s.io itself, so that it brings the role of the metrics server as well.
+    role system:aggregated-metrics-reader aggregate-to-view aggregate-to-edit aggregate-to-admin
+      read metrics.k8s.io: pods,nodes
     role system:discovery
       get paths: /livez,/readyz,/healthz,/version,/version/,/openapi,/openapi/*,/api,/api/*,/apis,/apis/*
     role system:public-info-viewer
@@ -172,6 +175,9 @@ extension DefaultRoles {
       read core: configmaps
       update core: configmaps cluster-info
       note core,events.k8s.io: events
+    role kube-public/swiftlet:cluster-info
+      get core: configmaps cluster-info
+    bind kube-public/swiftlet:cluster-info +swiftlet:cluster-info group:system:bootstrappers
     bind cluster-admin cluster-admin group:system:masters
     bind system:monitoring system:monitoring group:system:monitoring
     bind system:discovery system:discovery group:system:authenticated

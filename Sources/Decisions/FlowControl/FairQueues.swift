@@ -1,3 +1,13 @@
+/// What one queue has to do.
+package struct QueueLoad: Sendable, Equatable {
+  /// Requests that wait, and the seats that they want.
+  package let waiting, waitingSeats: Int
+  /// Seats of those that run.
+  package let seats: Int
+  /// Seat-seconds at which its next request starts.
+  package let virtual: Double
+}
+
 /// The requests of one priority level: those that run and those that wait, in queues that take turns.
 ///
 /// Start-time fair queuing: a queue has a virtual time that advances by what its requests cost (seats times seconds); the one that
@@ -29,6 +39,10 @@ struct FairQueues: Sendable {
   private(set) var running = 0
   private(set) var waitingCount = 0
   var isIdle: Bool { running == 0 && waitingCount == 0 }
+
+  var loads: [QueueLoad] {
+    queues.map { QueueLoad(waiting: $0.waiting.count, waitingSeats: $0.waiting.reduce(0) { $0 + $1.width }, seats: $0.running, virtual: $0.virtual) }
+  }
 
   init(_ queuing: PriorityLevel.Queuing?) {
     self.queuing = queuing

@@ -168,5 +168,8 @@ package struct FlowControl: Sendable {
     return (queues.seatsInUse, queues.running, queues.waitingCount)
   }
 
+  /// The queues of a level in their order; one for a level without.
+  package func queues(of level: String) -> [QueueLoad] { levels[level]?.queues.loads ?? [] }
+
   package func seats(of level: String) -> PriorityLevel.Seats? { levels[level]?.seats }
 }

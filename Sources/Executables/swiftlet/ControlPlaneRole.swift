@@ -114,6 +114,11 @@ struct ControlPlaneRole {
         return nil
       }
       group.addTask {
+        let signer = KubernetesClient(transport: server.transport(user: "system:bootstrap-signer", groups: ["system:masters"]))
+        await BootstrapSigner(client: signer, server: url, authorityPEM: identity.authority.certificatePEM, log: log).run()
+        return nil
+      }
+      group.addTask {
         await PodScheduler(client: client, configuration: scheduling, log: log).run()
         return nil
       }

@@ -20,6 +20,18 @@ extension Kubelet: KubeletBackend {
 
   package func node() async -> JSON? { nodeAgent.node }
 
+  package func configuration() async -> JSON {
+    let config = nodeAgent.configuration
+    return [
+      "kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1",
+      "staticPodPath": JSON(config.staticPodDirectory?.string), "port": JSON(config.port),
+      "clusterDomain": .string(config.clusterDomain), "clusterDNS": JSON(config.clusterDNS), "maxPods": JSON(config.maxPods),
+      "podPidsLimit": JSON(config.podPidsLimit.map(Int.init) ?? -1), "podCIDR": .string(config.defaultPodCIDR),
+      "podLogsDir": .string(config.logDirectory.string), "allowedUnsafeSysctls": JSON(config.allowedUnsafeSysctls),
+      "registerWithTaints": .array(config.taints),
+    ]
+  }
+
   package func inspectRuntime() async -> JSON {
     var sandboxes: [JSON] = []
     for entry in pods.all {

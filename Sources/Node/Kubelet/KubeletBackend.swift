@@ -12,6 +12,8 @@ package protocol KubeletBackend: Sendable {
   func inspectRuntime() async -> JSON
   /// The document of `GET /stats/summary`.
   func statsSummary() async -> JSON
+  /// What it was started with, as a KubeletConfiguration of kubelet.config.k8s.io/v1beta1 (`GET /configz`).
+  func configuration() async -> JSON
   /// The node object as the kubelet last wrote it; nil before the registration.
   func node() async -> JSON?
 

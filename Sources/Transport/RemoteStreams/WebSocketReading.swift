@@ -24,7 +24,7 @@ package enum WebSocketReading: String, CaseIterable, Sendable {
   /// Answers with bytes in messages of any length; an empty one goes ahead, so that a client sees that the stream is there. nil: no WebSocket
   /// is asked for. A subprotocol that nobody knows is refused with 403.
   package static func upgrade(
-    _ request: ServedRequest, copy: @escaping @Sendable (WebSocketMessageWriter) async throws -> Void
+    _ request: ServedRequest, copy: @escaping @Sendable (@escaping WebSocketMessageWriter) async throws -> Void
   ) -> ServedResponse? {
     guard case .webSocket(let accept, let offered) = UpgradeKind(request.headers) else { return nil }
     guard let chosen = offered.isEmpty ? .unnamed : offered.lazy.compactMap(WebSocketReading.init(rawValue:)).first else {
@@ -52,7 +52,7 @@ package enum WebSocketReading: String, CaseIterable, Sendable {
 /// Answers with whole messages, text or not, as a watch's events are. A subprotocol is agreed to where one alone is offered. nil: no
 /// WebSocket is asked for.
 package func upgradeWebSocketMessages(
-  _ request: ServedRequest, isText: Bool, copy: @escaping @Sendable (WebSocketMessageWriter) async throws -> Void
+  _ request: ServedRequest, isText: Bool, copy: @escaping @Sendable (@escaping WebSocketMessageWriter) async throws -> Void
 ) -> ServedResponse? {
   guard case .webSocket(let accept, let offered) = UpgradeKind(request.headers) else { return nil }
   guard offered.count <= 1 else { return .text(.badRequest, "at most one subprotocol may be offered here, and these were: \(offered)") }

@@ -85,6 +85,12 @@ final class AccessIndex: Sendable {
     if !isLoaded { await wait(for: 1) }
   }
 
+  /// Whether everything was loaded, a moment's waiting included.
+  func isSynced() async -> Bool {
+    await ready()
+    return state.withLock { $0.isLoaded }
+  }
+
   /// Returns when everything that is stored now is known here: who was given a role a moment ago may use it.
   func catchUp() async {
     guard let current = try? await store.currentRevision() else { return }

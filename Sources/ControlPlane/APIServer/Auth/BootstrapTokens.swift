@@ -27,20 +27,34 @@ struct BootstrapToken: Sendable, Equatable {
     return user(try resources.decoded.object(stored), now: now)
   }
 
+  private static func value(_ object: JSON, _ key: String) -> String {
+    object["data"][key].string.flatMap(TokenBase64.decode).map { String(decoding: $0, as: UTF8.self) } ?? ""
+  }
+
+  /// Whether a Secret is that of a token, and its time is not over.
+  private static func isAlive(_ object: JSON, now: Timestamp) -> Bool {
+    guard object["type"].string == secretType, object["metadata"]["deletionTimestamp"].isNull else { return false }
+    let expiration = value(object, "expiration")
+    return expiration.isEmpty || Timestamp(rfc3339: expiration).map { $0 > now } ?? false
+  }
+
+  /// The token of a Secret that says that it is for signing; nil for any other.
+  static func signing(_ object: JSON, now: Timestamp) -> BootstrapToken? {
+    guard isAlive(object, now: now), value(object, "usage-bootstrap-signing") == "true",
+      let token = BootstrapToken("\(value(object, "token-id")).\(value(object, "token-secret"))"),
+      object["metadata"]["name"].string == "bootstrap-token-\(token.id)"
+    else { return nil }
+    return token
+  }
+
   /// The bearer by the word of the token's Secret.
   func user(_ object: JSON, now: Timestamp) -> UserInfo? {
-    func value(_ key: String) -> String {
-      object["data"][key].string.flatMap(TokenBase64.decode).map { String(decoding: $0, as: UTF8.self) } ?? ""
-    }
-    guard object["type"].string == Self.secretType, object["metadata"]["deletionTimestamp"].isNull, value("token-id") == id,
-      ConstantTime.equal(Array(value("token-secret").utf8), Array(secret.utf8)), value("usage-bootstrap-authentication") == "true"
+    guard Self.isAlive(object, now: now), Self.value(object, "token-id") == id,
+      ConstantTime.equal(Array(Self.value(object, "token-secret").utf8), Array(secret.utf8)),
+      Self.value(object, "usage-bootstrap-authentication") == "true"
     else { return nil }
-    let expiration = value("expiration")
-    if !expiration.isEmpty {
-      guard let end = Timestamp(rfc3339: expiration), end > now else { return nil }
-    }
     var groups = [Self.group]
-    for group in value("auth-extra-groups").split(separator: ",").map(String.init) {
+    for group in Self.value(object, "auth-extra-groups").split(separator: ",").map(String.init) {
       // One group of another kind makes the whole token worthless: it may be an attempt to become more.
       guard Self.isGroup(group) else { return nil }
       groups.append(group)

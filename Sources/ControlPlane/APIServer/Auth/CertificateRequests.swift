@@ -1,3 +1,4 @@
+import CryptoExtras
 import FoundationEssentials
 import JSONCodec
 import SwiftASN1
@@ -52,6 +53,7 @@ struct CertificateRequest: Sendable {
 
   /// Why a signer of ours does not sign this; nil where it does.
   func refusal(_ signer: Signer, usages: Set<String>, username: String) -> String? {
+    if let why = keyProblem { return why }
     switch signer {
     case .client:
       return usages.contains("client auth") && usages.isSubset(of: Self.clientUsages)
@@ -76,6 +78,14 @@ struct CertificateRequest: Sendable {
       return Self.matches(usages, "server auth")
         ? nil : "usages did not match [digital signature server auth], with or without key encipherment"
     }
+  }
+
+  /// Bits of an RSA key: shorter ones can be broken, and each use of a longer one costs the server much.
+  static let keyBits = 2048...8192
+
+  private var keyProblem: String? {
+    guard let key = _RSA.Signing.PublicKey(request.publicKey), !Self.keyBits.contains(key.keySizeInBits) else { return nil }
+    return "an RSA key has to have \(Self.keyBits.lowerBound) to \(Self.keyBits.upperBound) bits, not \(key.keySizeInBits)"
   }
 
   private var nodeSubject: String? {

@@ -169,6 +169,21 @@ final class FlowGate: Sendable {
     for continuation in rejected { continuation.resume(returning: .refused(.queueFull)) }
   }
 
+  /// What the levels do at this moment, with the counts since the start.
+  func snapshot() -> FlowSnapshot {
+    state.withLock { state in
+      FlowSnapshot(
+        levels: state.control.configuration.levels.values.sorted { $0.name < $1.name }.map { level in
+          func count(_ rejection: FlowControl.Rejection?...) -> Int {
+            state.counts.reduce(0) { $1.key.level == level.name && rejection.contains($1.key.rejection) ? $0 + $1.value : $0 }
+          }
+          return FlowSnapshot.Level(
+            name: level.name, queues: level.isExempt ? nil : state.control.queues(of: level.name), dispatched: count(nil),
+            rejected: count(.queueFull, .concurrencyLimit), timedOut: count(.timeOut), cancelled: count(.cancelled))
+        })
+    }
+  }
+
   func load(of level: String) -> (seats: Int, running: Int, waiting: Int) { state.withLock { $0.control.load(of: level) } }
 
   /// In Prometheus' text form.

@@ -48,7 +48,7 @@ extension APIServer {
       resource: target.resource.plural + (target.subresource.map { "/" + $0 } ?? ""), namespace: namespace, width: width)
   }
 
-  private static func verb(_ request: ServedRequest, _ target: ResourceRequest) -> String {
+  static func verb(_ request: ServedRequest, _ target: ResourceRequest) -> String {
     switch request.method {
     case .GET, .HEAD:
       if let watch = request.queryValue("watch"), watch.isEmpty || watch == "1" || watch.lowercased() == "true" { return "watch" }
@@ -79,7 +79,10 @@ extension APIServer {
     } catch {
       return failed(error)
     }
+    let isMutating = ![.GET, .HEAD].contains(request.method)
+    metrics.began(isMutating: isMutating)
     do { response = try await answer() } catch { response = failed(error) }
+    metrics.ended(isMutating: isMutating)
     flow.leave(pass)
     Self.name(pass, &response)
     return response

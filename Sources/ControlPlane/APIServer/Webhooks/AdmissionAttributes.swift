@@ -85,10 +85,10 @@ struct AdmissionAttempt: Sendable {
     }
     body["operation"] = .string(operation.rawValue)
     body["userInfo"] = user.json
-    body["object"] = object ?? .null
-    body["oldObject"] = old ?? .null
     body["dryRun"] = .bool(isDryRun)
-    body["options"] = options
-    return ["kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": body]
+    var fields = body.object ?? JSONObject()
+    // They are there as nulls as well: programs look them up without asking.
+    for (name, value) in [("object", object ?? .null), ("oldObject", old ?? .null), ("options", options)] { fields.append(name, value) }
+    return ["kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": .object(fields)]
   }
 }

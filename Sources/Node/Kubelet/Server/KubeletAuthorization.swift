@@ -26,6 +26,7 @@ package struct KubeletAccess: Sendable, Equatable {
       case "checkpoint": ["checkpoint"]
       case "pods", "runningpods": ["pods", "proxy"]
       case "healthz": ["healthz", "proxy"]
+      case "configz": ["configz", "proxy"]
       default: ["proxy"]
       }
   }

@@ -25,6 +25,8 @@ struct KubeletRoutes: Sendable {
       case "pods" where rest.isEmpty: return .json(podList(await backend.pods()))
       case "runningpods" where rest.isEmpty: return .json(podList(await backend.pods().compactMap(runningPart)))
       case "containerLogs": return try await logs(request, containerTarget(rest))
+      case "logs": return SystemLogs().answer(rest, isDirectoryPath: request.path.hasSuffix("/"))
+      case "configz" where rest.isEmpty: return .json(["kubeletconfig": await backend.configuration()])
       case "stats": return rest == ["summary"] ? .json(await summary(request)) : .notFound
       case "metrics": return await metrics(rest)
       case "healthz": return await health(rest)

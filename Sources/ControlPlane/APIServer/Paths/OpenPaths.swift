@@ -4,7 +4,6 @@ import HTTPServing
 import JSONCodec
 import NIOCore
 import NIOHTTP1
-import Synchronization
 
 extension APIServer {
   /// What this server says it is: the Kubernetes version whose API it serves.
@@ -25,22 +24,45 @@ extension APIServer {
   /// Paths beside resources and discovery.
   func openPath(_ request: ServedRequest) async throws -> ServedResponse? {
     switch request.path {
-    case "/healthz", "/livez": return .text(.ok, "ok")
-    case "/readyz":
-      _ = try await resources.store.currentRevision()
-      return .text(.ok, "ok")
+    case "/": return Self.json(["paths": .array(rootPaths().map { .string($0) })])
     case "/version", "/version/":
-      return ServedResponse(
-        headers: ["Content-Type": "application/json"], body: .bytes(ByteBuffer(string: Self.version.prettyText() + "\n")))
+      return Self.json(Self.version)
     case "/.well-known/openid-configuration", "/.well-known/openid-configuration/":
       return Self.cacheable(tokens.discoveryDocument, type: "application/json")
     case "/openid/v1/jwks", "/openid/v1/jwks/": return Self.cacheable(tokens.keySet, type: "application/jwk-set+json")
     case "/metrics":
-      return ServedResponse(
-        headers: ["Content-Type": "text/plain; version=0.0.4"],
-        body: .bytes(ByteBuffer(string: metrics.text(revision: try await resources.store.currentRevision()) + flow.metrics)))
-    default: return nil
+      return Self.measures(metrics.text(revision: try await resources.store.currentRevision()) + flow.metrics)
+    case "/metrics/slis": return Self.measures(await HealthChecks(server: self).measures())
+    case _ where request.path.hasPrefix(FlowDump.prefix):
+      return flow.dump(request.path).map { .text(.ok, $0) }
+    default: return await HealthChecks(server: self).answer(request)
     }
+  }
+
+  private static func measures(_ text: String) -> ServedResponse {
+    ServedResponse(headers: ["Content-Type": "text/plain; version=0.0.4; charset=utf-8"], body: .bytes(ByteBuffer(string: text)))
+  }
+
+  private static func json(_ document: JSON) -> ServedResponse {
+    ServedResponse(headers: ["Content-Type": "application/json"], body: .bytes(ByteBuffer(string: document.prettyText() + "\n")))
+  }
+
+  /// All that can be asked for, as `GET /` tells.
+  private func rootPaths() -> [String] {
+    var paths: Set<String> = [
+      "/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/apis/", "/metrics", "/metrics/slis", "/openapi/v2", "/openapi/v3",
+      "/openapi/v3/", "/openid/v1/jwks", "/version",
+    ]
+    for kind in HealthChecks.Kind.allCases {
+      paths.insert(kind.path)
+      for check in kind.checks { paths.insert("\(kind.path)/\(check.rawValue)") }
+    }
+    for dump in FlowDump.allCases { paths.insert(FlowDump.prefix + dump.rawValue) }
+    for resource in registry.resources where resource.isServed && !resource.group.isEmpty {
+      paths.formUnion(["/apis/\(resource.group)", "/apis/\(resource.group)/\(resource.version)"])
+    }
+    for version in resources.catalog.external { paths.formUnion(["/apis/\(version.group)", "/apis/\(version.group)/\(version.version)"]) }
+    return paths.sorted()
   }
 
   /// What programs outside keep for an hour, as upstream says.
@@ -67,45 +89,5 @@ extension APIServer {
       return ServedResponse(headers: headers, body: .bytes(ByteBuffer(bytes: packed)))
     }
     return ServedResponse(headers: headers, body: .bytes(ByteBuffer(bytes: document.bytes)))
-  }
-}
-
-/// Counts of requests, in Prometheus' text form.
-final class ServerMetrics: Sendable {
-  private struct Key: Hashable {
-    let method: String
-    let code: Int
-  }
-  private struct State {
-    var requests: [Key: Int] = [:]
-    var seconds = 0.0
-    var total = 0
-  }
-  private let state = Mutex(State())
-  /// Any other method counts as "other": what a stranger sends must not become a series of its own.
-  private static let methods: Set<String> = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-
-  func count(method: String, code: Int, duration: Duration) {
-    let seconds = Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
-    state.withLock { state in
-      state.requests[Key(method: Self.methods.contains(method) ? method : "other", code: code), default: 0] += 1
-      state.seconds += seconds
-      state.total += 1
-    }
-  }
-
-  func text(revision: Int64) -> String {
-    state.withLock { state in
-      var text = "# HELP apiserver_request_total Requests by method and status.\n# TYPE apiserver_request_total counter\n"
-      for (key, count) in state.requests.sorted(by: { ($0.key.method, $0.key.code) < ($1.key.method, $1.key.code) }) {
-        text += "apiserver_request_total{verb=\"\(key.method)\",code=\"\(key.code)\"} \(count)\n"
-      }
-      text +=
-        "# HELP apiserver_request_duration_seconds Time until the head of the answer.\n# TYPE apiserver_request_duration_seconds summary\n"
-      text += "apiserver_request_duration_seconds_sum \(state.seconds)\napiserver_request_duration_seconds_count \(state.total)\n"
-      text +=
-        "# HELP swiftlet_store_revision The newest revision.\n# TYPE swiftlet_store_revision gauge\nswiftlet_store_revision \(revision)\n"
-      return text
-    }
   }
 }
