@@ -206,6 +206,30 @@ import Testing
     }
   }
 
+  @Test func policiesChangeTheOptionsOfConnections() async throws {
+    try await TestServer.with { test in
+      let constraints: JSON = [
+        "resourceRules": [["apiGroups": [""], "apiVersions": ["v1"], "operations": ["CONNECT"], "resources": ["pods/exec"]]]
+      ]
+      try await mutating(
+        test, "container",
+        ["patchType": "ApplyConfiguration", "applyConfiguration": ["expression": "Object{container: 'other', tty: false}"]],
+        ["matchConstraints": constraints])
+      let pod: JSON = [
+        "kind": "Pod", "apiVersion": "v1", "metadata": ["name": "p"],
+        "spec": ["nodeName": "n", "containers": [["name": "first", "image": "i"]]],
+      ]
+      #expect(try await test.call("POST", "/api/v1/namespaces/default/pods", pod).status == 201)
+      let path = "/api/v1/namespaces/default/pods/p"
+      let query = [(name: "container", value: "first"), (name: "command", value: "sh")]
+      // The container that the policy names is not there, which shows that it was asked for.
+      let exec = try await test.call("POST", path + "/exec", query: query)
+      #expect(exec.body["message"].string == "container other is not valid for pod p", "\(exec.body)")
+      let attach = try await test.call("POST", path + "/attach", query: query)
+      #expect(attach.body["message"].string != "container other is not valid for pod p")
+    }
+  }
+
   @Test func anEarlierPolicySeesWhatALaterOneDid() async throws {
     try await TestServer.with { test in
       let first: JSON = [

@@ -165,14 +165,21 @@ extension Resources {
     context.notes.add(notes.warnings)
   }
 
-  /// Deletes and connections: both kinds of webhooks see them, and neither has an object to change.
-  func admit(_ attempt: AdmissionAttempt, _ object: JSON?, _ context: WriteContext) async throws {
+  /// Deletes, which have no object to change, and connections, whose options may be changed: these are returned.
+  @discardableResult
+  func admit(_ attempt: AdmissionAttempt, _ object: JSON?, _ context: WriteContext) async throws -> JSON? {
     if attempt.operation == .delete, var old = attempt.old { try await runBuiltIn(&old, attempt, context) }
     var notes = WebhookAdmission.Notes()
-    _ = try await webhooks.mutate(object, attempt, self, &notes) { $0 }
-    try await policies.validate(object, attempt, self, context.notes)
-    try await webhooks.validate(object, attempt, self, &notes)
+    var round = MutatingRound()
+    var admitted = object
+    if let object { admitted = try await policies.mutate(object, attempt, self, &round) { $0 } }
+    let before = admitted
+    admitted = try await webhooks.mutate(admitted, attempt, self, &notes) { $0 }
+    if let changed = admitted, changed != before { admitted = try await policies.mutateAgain(changed, attempt, self, round) { $0 } }
+    try await policies.validate(admitted, attempt, self, context.notes)
+    try await webhooks.validate(admitted, attempt, self, &notes)
     context.notes.add(notes.warnings)
+    return admitted
   }
 }
 

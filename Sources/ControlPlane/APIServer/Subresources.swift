@@ -12,7 +12,8 @@ extension APIServer {
     guard subresource == "proxy" || info.verbs.contains(Self.verb(call, request)) || (subresource == "log" && call.method == "GET") else {
       throw APIFailure.methodNotAllowed("")
     }
-    if ["exec", "attach", "portforward", "proxy"].contains(subresource) { try await admitConnection(call, request, subresource) }
+    var call = call
+    if ["exec", "attach", "portforward", "proxy"].contains(subresource) { try await admitConnection(&call, request, subresource) }
     switch (request.resource.plural, subresource) {
     case ("pods", "binding"): return try await bind(call, request)
     case ("pods", "eviction"): return try await evict(call, request, &warnings)
@@ -38,19 +39,28 @@ extension APIServer {
     }
   }
 
-  /// Admission sees who connects to what, with the options as an object.
-  private func admitConnection(_ call: APICall, _ request: ResourceRequest, _ subresource: String) async throws {
+  /// Admission sees who connects to what, with the options as an object. What it changes of them counts.
+  private func admitConnection(_ call: inout APICall, _ request: ResourceRequest, _ subresource: String) async throws {
     let kinds = ["exec": "PodExecOptions", "attach": "PodAttachOptions", "portforward": "PodPortForwardOptions"]
     let owner = ["services": "ServiceProxyOptions", "nodes": "NodeProxyOptions"][request.resource.plural] ?? "PodProxyOptions"
     var options: JSON = ["kind": .string(kinds[subresource] ?? owner), "apiVersion": "v1"]
-    for name in ["stdin", "stdout", "stderr", "tty"] where call.parameter(name) != nil { options[name] = .bool(call.flag(name)) }
+    for name in Self.streams where call.parameter(name) != nil { options[name] = .bool(call.flag(name)) }
     options["container"] = JSON(call.parameter("container"))
     if subresource == "exec" { options["command"] = JSON(call.parameters("command")) }
     if subresource == "proxy" { options["path"] = .string("/" + request.rest.joined(separator: "/")) }
     let context = WriteContext(user: call.user, manager: "", subresource: subresource)
     let attempt = try await resources.attempt(.connect, request, name: request.name ?? "", context, old: nil, options)
-    try await resources.admit(attempt, options, context)
+    guard let admitted = try await resources.admit(attempt, options, context), admitted != options else { return }
+    guard subresource != "proxy" else {
+      throw APIFailure.internalError("admission changed where a proxied request goes, which this server does not do")
+    }
+    call.query.removeAll { Self.streams.contains($0.name) || ["container", "command"].contains($0.name) }
+    for name in Self.streams { if let flag = admitted[name].bool { call.query.append((name, flag ? "true" : "false")) } }
+    if let container = admitted["container"].string { call.query.append(("container", container)) }
+    for word in admitted["command"].array ?? [] { call.query.append(("command", word.string ?? "")) }
   }
+
+  private static let streams = ["stdin", "stdout", "stderr", "tty"]
 
   // MARK: pods
 

@@ -267,7 +267,7 @@ extension Resources {
       new["metadata"]["generation"] = JSON((old["metadata"]["generation"].int ?? 0) + 1)
       if resource.kind == "DaemonSet" { TemplateGeneration.count(&new, old: old) }
     }
-    if Self.isUnchanged(new, old) { return presentedOld }
+    if Self.isUnchanged(new, old), try !isOfOldVersion(value, resource) { return presentedOld }
     if context.isDryRun {
       try await withinQuota(new, attempt, context) {}
       return try await presented(try await storable(new, resource), as: resource)
@@ -292,6 +292,12 @@ extension Resources {
     guard metadata.deletionTimestamp != nil, metadata.finalizers.isEmpty else { return false }
     if resource.kind == "Namespace" { return (object["spec"]["finalizers"].array ?? []).isEmpty }
     return (metadata.deletionGracePeriodSeconds ?? 0) == 0
+  }
+
+  /// Stored in another version than the present one: a write that changes nothing is how people move it.
+  private func isOfOldVersion(_ value: StoredValue, _ resource: ResourceInfo) throws -> Bool {
+    guard let custom = resource.custom else { return false }
+    return try decoded.object(value)["apiVersion"].string != "\(custom.group)/\(custom.storageVersion)"
   }
 
   /// Equal but for managedFields, which alone are no reason to write.

@@ -57,9 +57,16 @@ struct HealthChecks: Sendable {
 
   private func passes(_ check: Check) async -> Bool {
     switch check {
-    case .ping: true
-    case .etcd: (try? await server.resources.store.currentRevision()) != nil
-    case .informers: await server.access.index.isSynced()
+    case .ping: return true
+    case .etcd:
+      do {
+        // Whether it is there does not matter: it has to be looked for.
+        _ = try await server.resources.store.get("/registry/namespaces/default", at: nil)
+        return true
+      } catch {
+        return false
+      }
+    case .informers: return await server.access.index.isSynced()
     }
   }
 

@@ -210,12 +210,18 @@ struct PolicyAdmission: Sendable {
         if invocation.failsClosed { failures.append(failed(error.message)) }
         continue
       }
-      let (changed, problems) = policy.mutate(input, type: (other ?? resource).type, normalize: isOwn ? normalize : { $0 })
+      let (changed, problems) = policy.mutate(input, type: Self.type(attempt, other ?? resource), normalize: isOwn ? normalize : { $0 })
       if invocation.failsClosed { failures += problems.map(failed) }
       guard changed != shown else { continue }
       current = isOwn ? changed : try normalize(try await resources.converted(changed, to: resource.version, other ?? resource))
     }
     return current
+  }
+
+  /// Of what is changed: a connection's options are of a kind of their own.
+  private static func type(_ attempt: AdmissionAttempt, _ resource: ResourceInfo) -> SchemaType {
+    guard attempt.operation == .connect, let name = attempt.request.subresource else { return resource.type }
+    return resource.subresources.first { $0.name == name }?.type ?? resource.type
   }
 
   private static func check(_ failures: [String], _ attempt: AdmissionAttempt) throws {
