@@ -26,14 +26,16 @@ import Testing
       "resource":{"name":"cpu","target":{"type":"Utilization"}},"pods":{}}],"behavior":{"scaleDown":{"stabilizationWindowSeconds":4000,
       "policies":[{"type":"Pods","value":0,"periodSeconds":1}]}}}}
       """#
+    let found = try errors("horizontalpodautoscalers", "autoscaling", bad, version: "v2")
     #expect(
-      try errors("horizontalpodautoscalers", "autoscaling", bad, version: "v2") == [
+      found == [
         "spec.scaleTargetRef.name: Required value",
         "spec.maxReplicas: Invalid value: 3: must be greater than or equal to `minReplicas`",
         "spec.metrics[0].pods: Forbidden: must populate the given metric source only",
         "spec.metrics[0].resource.target.averageUtilization: Required value: must set either a target raw value or a target utilization",
         "spec.behavior.scaleDown.stabilizationWindowSeconds: Invalid value: 4000: must be less than or equal to 3600",
         "spec.behavior.scaleDown.policies[0].value: Invalid value: 0: must be greater than zero",
+        "spec.metrics[0].pods.metric.name: Required value", "spec.metrics[0].pods.target.type: Required value",
       ])
   }
 

@@ -57,6 +57,27 @@ def deletions_of_owners(node):
 
 
 @test
+def what_is_written_back_changes_nothing(node):
+    """A typed Go client reads protobuf and writes the same bytes; they may not be a change, whoever made the object."""
+    kind = "application/vnd.kubernetes.protobuf"
+    node.apply(deployment("echoed"))
+    node.out("rollout", "status", "deployment/echoed", "--timeout=60s")
+    first = names(node, "pods", "app=echoed")[0].removeprefix("pod/")
+    for path in ("/apis/apps/v1/namespaces/default/deployments/echoed", f"/api/v1/namespaces/default/pods/{first}"):
+        def settles():
+            # A controller may have written in between.
+            was = node.call("GET", path, accept=kind)
+            try:
+                return (was, node.call("PUT", path, was, content_type=kind, accept=kind))
+            except Failed as error:
+                expect(": 409 " in str(error), error)
+        was, now = eventually("an update", settles)
+        expect(was == now, f"{path} changed by its own bytes")
+    expect(len(names(node, "replicasets", "app=echoed")) == 1, "another ReplicaSet")
+    node.out("delete", "deployment", "echoed", "--timeout=60s")
+
+
+@test
 def evictions_keep_the_budget(node):
     node.apply(deployment("guarded"))
     node.apply(dict(apiVersion="policy/v1", kind="PodDisruptionBudget", metadata=dict(name="guard"),

@@ -30,22 +30,7 @@ def current(node, name):
 def subresource(node, name, what, method, body, kind="application/json"):
     """A call that old kubectls have no word for."""
     path = f"/api/v1/namespaces/default/pods/{name}/{what}".rstrip("/")
-    config = json.loads(node.out("config", "view", "--raw", "-o", "json"))
-    import base64, ssl, tempfile, urllib.request
-    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-    files = []
-    for text in (cluster["certificate-authority-data"], user["client-certificate-data"], user["client-key-data"]):
-        f = tempfile.NamedTemporaryFile(dir=node.dir)
-        f.write(base64.b64decode(text))
-        f.flush()
-        files.append(f)
-    context = ssl.create_default_context(cafile=files[0].name)
-    context.load_cert_chain(files[1].name, files[2].name)
-    request = urllib.request.Request(cluster["server"] + path, method=method, headers={"Content-Type": kind}, data=json.dumps(body).encode() if body else None)
-    try:
-        return json.loads(urllib.request.urlopen(request, context=context, timeout=30).read())
-    except urllib.error.HTTPError as error:
-        raise Failed(f"{method} {path}: {error.code} {error.read().decode()}")
+    return json.loads(node.call(method, path, json.dumps(body).encode() if body else None, content_type=kind))
 
 
 @test

@@ -40,7 +40,11 @@ import Testing
     try await withHTTP { port in
       let number = JSON(port)
       #expect(await probe(["httpGet": ["path": "/200", "port": number]]).result == .success)
-      #expect(await probe(["httpGet": ["path": "/302", "port": number]]).result == .success)
+      #expect(await probe(["httpGet": ["path": "/302", "port": number]]).message.hasSuffix("statuscode: 500"), "followed on its host")
+      #expect(
+        await probe(["httpGet": ["path": "/307", "port": number]])
+          == ProbeOutcome(.success, "Probe terminated redirects, Response body: ", isWarning: true), "not followed to another host")
+      #expect(await probe(["httpGet": ["path": "/308", "port": number]]).message.hasSuffix("stopped after 10 redirects"))
       #expect(
         await probe(["httpGet": ["path": "/500", "port": number]]) == ProbeOutcome(.failure, "HTTP probe failed with statuscode: 500"))
       #expect(
@@ -82,10 +86,8 @@ import Testing
   @Test func silence() async throws {
     let server = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup).bind(host: "127.0.0.1", port: 0).get()
     let port = JSON(server.localAddress!.port!)
-    let began = Date()
     #expect(await probe(["grpc": ["port": port]]).result == .failure)
     #expect(await probe(["httpGet": ["port": port, "path": "/"]]).result == .failure)
-    #expect(Date().timeIntervalSince(began) < 6)
     try await server.close()
   }
 
@@ -101,9 +103,7 @@ import Testing
     runtime.behave("app", .init(commandExit: 2))
     #expect(await run() == ProbeOutcome(.failure, "said 2"))
     runtime.behave("app", .init(commandSeconds: 20))
-    let began = Date()
     #expect(await run() == ProbeOutcome(.failure, "command timed out: \"/bin/check -v\" timed out after 1s"))
-    #expect(Date().timeIntervalSince(began) < 3)
   }
 
   @Test func hooks() async throws {
@@ -114,8 +114,11 @@ import Testing
           ["httpGet": ["path": "/200", "port": JSON(port)]], container: container, id: "c", pod: pod, podIP: "127.0.0.1") == nil)
       #expect(
         await prober.runHook(
-          ["httpGet": ["path": "/404", "port": JSON(port)]], container: container, id: "c", pod: pod, podIP: "127.0.0.1")?.contains("404")
-          == true)
+          ["httpGet": ["path": "/404", "port": JSON(port)]], container: container, id: "c", pod: pod, podIP: "127.0.0.1") == nil,
+        "it has been told")
+      #expect(
+        await prober.runHook(["httpGet": ["path": "/", "port": 1]], container: container, id: "c", pod: pod, podIP: "127.0.0.1")?
+          .contains("connection refused") == true)
       #expect(await prober.runHook(["sleep": ["seconds": 0]], container: container, id: "c", pod: pod, podIP: "") == nil)
       #expect(await prober.runHook(.object(JSONObject()), container: container, id: "c", pod: pod, podIP: "") != nil)
     }
@@ -145,6 +148,8 @@ private final class StatusFromPath: ChannelInboundHandler {
     guard let code = Int(wanted) else { return }  // never answers
     var headers: HTTPHeaders = ["Content-Length": "0", "Connection": "close"]
     if code == 302 { headers.add(name: "Location", value: "/500") }
+    if code == 307 { headers.add(name: "Location", value: "http://localhost/200") }
+    if code == 308 { headers.add(name: "Location", value: "/308") }
     context.write(wrapOutboundOut(.head(.init(version: .http1_1, status: .init(statusCode: code), headers: headers))), promise: nil)
     context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
   }

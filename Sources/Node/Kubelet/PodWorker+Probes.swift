@@ -62,6 +62,7 @@ extension PodWorker {
     let verdict = machine.record(outcome.result, at: services.clock.now())
     probes[name]?[kind] = machine
     switch outcome.result {
+    case .success where outcome.isWarning: tell(name, .warning, "ProbeWarning", "\(kind.title) probe warning: \(outcome.message)")
     case .success: break
     case .failure: tell(name, .warning, "Unhealthy", "\(kind.title) probe failed: \(outcome.message)")
     case .unknown: tell(name, .warning, "Unhealthy", "\(kind.title) probe errored and resulted in unknown state: \(outcome.message)")

@@ -1,4 +1,5 @@
 import AsyncHTTPClient
+import FoundationEssentials
 import JSONCodec
 import KubernetesAPI
 import NIOCore
@@ -7,17 +8,20 @@ import NIOSSL
 import PodLifecycle
 
 /// What a probe found.
-package struct ProbeOutcome: Sendable, Equatable {
+package struct ProbeOutcome: Sendable, Equatable, Error {
   package let result: ProbeResult
   package let message: String
-  package init(_ result: ProbeResult, _ message: String = "") {
+  /// A success that somebody should look at.
+  package let isWarning: Bool
+  package init(_ result: ProbeResult, _ message: String = "", isWarning: Bool = false) {
     self.result = result
     self.message = message
+    self.isWarning = isWarning
   }
 }
 
-/// An HTTP client fit for probes: certificates are not verified and redirects not followed, as a probe only asks whether
-/// somebody answers. It closes with its last user.
+/// An HTTP client fit for probes: certificates are not verified, as a probe only asks whether somebody answers, and redirects
+/// are left to it. It closes with its last user.
 package final class ProbeClient: Sendable {
   let client: HTTPClient
 
@@ -42,6 +46,8 @@ package struct Prober: Sendable {
   static let outputBytesMax = 10 << 10
   /// Bytes of them that go into an event.
   static let messageBytesMax = 512
+  /// Redirects that a request follows.
+  static let redirectsMax = 10
 
   let runtime: any PodRuntime
   let http: ProbeClient
@@ -88,8 +94,11 @@ package struct Prober: Sendable {
         "Exec lifecycle hook (\(command)) for Container \"\(container.name)\" in Pod \"\(pod.name)_\(pod.namespace)(\(pod.uid))\" failed - \(outcome.message)"
     }
     if !hook["httpGet"].isNull {
-      let outcome = await httpGet(hook["httpGet"], container, podIP, timeout: 3600)
-      return outcome.result == .success ? nil : "HTTP lifecycle hook failed - \(outcome.message)"
+      // Whatever the answer's status: the hook has been told.
+      switch await fetch(hook["httpGet"], container, podIP, timeout: 3600) {
+      case .success: return nil
+      case .failure(let outcome): return "HTTP lifecycle hook failed - \(outcome.message)"
+      }
     }
     if let seconds = hook["sleep"]["seconds"].int {
       try? await clock.sleep(clock.now().advanced(bySeconds: Double(seconds)))
@@ -124,34 +133,66 @@ package struct Prober: Sendable {
   }
 
   private func httpGet(_ action: JSON, _ container: Container, _ podIP: String, timeout: Double) async -> ProbeOutcome {
+    switch await fetch(action, container, podIP, timeout: timeout) {
+    case .failure(let outcome): return outcome
+    case .success(let response):
+      let code = response.status.code
+      guard (200..<400).contains(code) else { return ProbeOutcome(.failure, "HTTP probe failed with statuscode: \(code)") }
+      guard code >= 300 else { return ProbeOutcome(.success) }
+      let body = try? await response.body.collect(upTo: Self.outputBytesMax)
+      let text = body.map { String(decoding: $0.readableBytesView.prefix(Self.messageBytesMax), as: UTF8.self) } ?? ""
+      return ProbeOutcome(.success, "Probe terminated redirects, Response body: \(text)", isWarning: true)
+    }
+  }
+
+  /// The answer to an `httpGet` action. A redirect is followed on the same host only: elsewhere another's health would be told.
+  private func fetch(
+    _ action: JSON, _ container: Container, _ podIP: String, timeout: Double
+  ) async -> Result<HTTPClientResponse, ProbeOutcome> {
     guard let port = Self.port(action["port"], of: container) else {
-      return ProbeOutcome(.unknown, "couldn't find port: \(action["port"].text()) for container \(container.name)")
+      return .failure(ProbeOutcome(.unknown, "couldn't find port: \(action["port"].text()) for container \(container.name)"))
     }
     let scheme = action["scheme"].string == "HTTPS" ? "https" : "http"
     let host = action["host"].string.flatMap { $0.isEmpty ? nil : $0 } ?? podIP
     let path = action["path"].string ?? "/"
-    let url = "\(scheme)://\(bracketed(host)):\(port)\(path.hasPrefix("/") ? path : "/\(path)")"
+    var url = "\(scheme)://\(bracketed(host)):\(port)\(path.hasPrefix("/") ? path : "/\(path)")"
+    let deadline = NIODeadline.now() + .milliseconds(Int64(timeout * 1000))
+    do {
+      for _ in 0...Self.redirectsMax {
+        let response = try await http.client.execute(request(url, action), deadline: deadline)
+        guard let next = Self.redirect(response, from: url, host: host) else { return .success(response) }
+        url = next
+      }
+      return .failure(ProbeOutcome(.failure, "Get \"\(url)\": stopped after \(Self.redirectsMax) redirects"))
+    } catch let error as HTTPClientError where error == .deadlineExceeded || error == .connectTimeout || error == .readTimeout {
+      return .failure(ProbeOutcome(.failure, "Get \"\(url)\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"))
+    } catch {
+      return .failure(ProbeOutcome(.failure, "Get \"\(url)\": \(Self.connectionText(error, host, port))"))
+    }
+  }
+
+  private func request(_ url: String, _ action: JSON) -> HTTPClientRequest {
     var request = HTTPClientRequest(url: url)
     request.headers.add(name: "User-Agent", value: "kube-probe/\(version)")
     request.headers.add(name: "Accept", value: "*/*")
     for header in action["httpHeaders"].array ?? [] {
       guard let name = header["name"].string, let value = header["value"].string else { continue }
-      if name.lowercased() == "host" || name.lowercased() == "user-agent" || name.lowercased() == "accept" {
+      if ["host", "user-agent", "accept"].contains(name.lowercased()) {
         request.headers.replaceOrAdd(name: name, value: value)
       } else {
         request.headers.add(name: name, value: value)
       }
     }
-    do {
-      let response = try await http.client.execute(request, timeout: .milliseconds(Int64(timeout * 1000)))
-      let code = response.status.code
-      if (200..<400).contains(code) { return ProbeOutcome(.success) }
-      return ProbeOutcome(.failure, "HTTP probe failed with statuscode: \(code)")
-    } catch let error as HTTPClientError where error == .deadlineExceeded || error == .connectTimeout || error == .readTimeout {
-      return ProbeOutcome(.failure, "Get \"\(url)\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
-    } catch {
-      return ProbeOutcome(.failure, "Get \"\(url)\": \(Self.connectionText(error, host, port))")
-    }
+    return request
+  }
+
+  /// Where an answer sends its reader, if that is on the same host.
+  private static func redirect(_ response: HTTPClientResponse, from url: String, host: String) -> String? {
+    guard [301, 302, 303, 307, 308].contains(response.status.code), let location = response.headers.first(name: "Location"),
+      let next = URL(string: location, relativeTo: URL(string: url)), ["http", "https"].contains(next.scheme?.lowercased() ?? "")
+    else { return nil }
+    let target = next.host(percentEncoded: false).map { $0.hasPrefix("[") ? String($0.dropFirst().dropLast()) : $0 }
+    return target == host ? next.absoluteString : nil
   }
 
   private func bracketed(_ host: String) -> String { host.contains(":") ? "[\(host)]" : host }

@@ -2,7 +2,8 @@ import JSONCodec
 import KubernetesAPI
 
 /// Fills in what an object leaves open, as upstream does before admission and validation: first the `fill` values of the schema
-/// text, then what depends on other fields (the rules of this folder, by type), from the outside to the inside.
+/// text, then what depends on other fields (the rules of this folder, by type), from the outside to the inside. Fields that
+/// upstream always writes (`resources: {}` of a container) stand there afterwards.
 package func applyDefaults(_ object: inout JSON, resource: ResourceInfo) {
   if let custom = resource.custom { custom.schema.fillDefaults(&object) } else { Defaulting.apply(&object, resource.type) }
 }
@@ -22,6 +23,7 @@ enum Defaulting {
       object[field.name] = value
     }
     if let rule = rules[type.name] { rule(&object) }
+    for (field, unset) in type.shape.alwaysWritten where object[field.name].isNull { object[field.name] = unset }
     for field in fields { descend(&object, field) }
   }
 
@@ -36,14 +38,7 @@ enum Defaulting {
   private static func descend(_ object: inout JSON, _ field: SchemaField) {
     switch field.value {
     case .object(let type):
-      if !object[field.name].isNull {
-        apply(&object[field.name], type)
-      } else if !field.isOptional {
-        // Upstream keeps no pointer here, so the struct is always there to be filled in.
-        var value = JSON.object(JSONObject())
-        apply(&value, type)
-        if !value.isEmpty { object[field.name] = value }
-      }
+      if !object[field.name].isNull { apply(&object[field.name], type) }
     case .list(.object(let type)):
       guard !object[field.name].isNull else { return }
       object[field.name].forEachItem { apply(&$0, type) }

@@ -155,11 +155,15 @@ final class TypeShape: Sendable {
   let fields: [SchemaField]
   /// Members of the message in ascending order of their numbers.
   let members: [(number: Int, member: WireMember)]
+  /// Fields that upstream writes even where nobody set them (`SchemaField.unset`), with what it writes: structs that it keeps no
+  /// pointer to, numbers and texts without `omitempty`.
+  let alwaysWritten: [(field: SchemaField, unset: JSON)]
   private let positions: [String: Int]
 
   init(fields: [SchemaField], members: [(Int, WireMember)]) {
     self.fields = fields
     self.members = members.sorted { $0.0 < $1.0 }.map { (number: $0.0, member: $0.1) }
+    alwaysWritten = fields.compactMap { field in field.unset.map { (field: field, unset: $0) } }
     positions =
       fields.count > Self.linearSearchMax
       ? Dictionary(fields.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first }) : [:]

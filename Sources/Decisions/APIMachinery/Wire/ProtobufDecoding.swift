@@ -323,6 +323,18 @@ extension SchemaField {
     }
   }
 
+  /// What upstream writes for a field that was not set; nil where it leaves the field out. Without it the same object would differ
+  /// by the client that wrote it: a document of protobuf always has these fields, one of JSON has them where its author put them.
+  /// Times, which upstream writes as null, stay out; its null of a list or map is an empty one here, which every client takes.
+  var unset: JSON? {
+    guard !isOptional, number > 0 else { return nil }
+    switch value {
+    case .object, .quantity, .intOrString: return value.zero
+    case .list, .map: return omitsEmpty ? nil : value.zero
+    default: return omitsEmpty ? nil : zeroScalar
+    }
+  }
+
   /// Whether upstream's `omitempty` leaves a value out: zero scalars and empty lists and maps, never structs or pointers.
   func isZero(_ json: JSON) -> Bool {
     switch value {
