@@ -42,7 +42,8 @@ import Testing
         "properties": ["spec": ["type": "object"], "metadata": ["type": "object", "properties": ["name": ["type": "string"]]]],
       ]
       for (plural, spec) in [("strics", Self.spec), ("frees", free), ("nests", nested)] {
-        _ = try await server.admin.create(ResourcePath(group: "apiextensions.k8s.io", "customresourcedefinitions"), definition(plural, spec))
+        _ = try await server.admin.create(
+          ResourcePath(group: "apiextensions.k8s.io", "customresourcedefinitions"), definition(plural, spec))
         try await eventually("\(plural) are served") {
           (try? await server.admin.list(ResourcePath(group: "example.com", plural, namespace: "default"))) != nil
         }
@@ -95,7 +96,8 @@ import Testing
         "/apis/apps/v1/namespaces/default/deployments/d", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {foo: 1}\n",
         "?fieldManager=m")
       #expect(
-        deployment.1 == "failed to create typed patch object (default/d; apps/v1, Kind=Deployment): .spec.foo: field not declared in schema")
+        deployment.1 == "failed to create typed patch object (default/d; apps/v1, Kind=Deployment): .spec.foo: field not declared in schema"
+      )
     }
   }
 
@@ -120,11 +122,13 @@ import Testing
       let strict = try await send(.PATCH, path + "/one?fieldManager=m&fieldValidation=Strict", apply, text)
       #expect(strict.0 == 400)
       #expect(
-        strict.1 == "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  line 11: key \"foo\" already set in map"
+        strict.1
+          == "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  line 11: key \"foo\" already set in map"
       )
       let warned = try await send(.PATCH, path + "/one?fieldManager=m", apply, text)
       #expect(warned.0 == 201 && warned.2 == ["line 11: key \"foo\" already set in map"])
-      let created = try await send(.POST, path + "?fieldValidation=Strict", "application/yaml", text.replacing("name: one", with: "name: two"))
+      let created = try await send(
+        .POST, path + "?fieldValidation=Strict", "application/yaml", text.replacing("name: one", with: "name: two"))
       #expect(created.1.hasPrefix("strict decoding error: yaml: unmarshal errors:\n  line 11: key \"foo\" already set in map"))
       let json = #"{"apiVersion":"example.com/v1","kind":"Stric","metadata":{"name":"x"},"bad":1,"spec":{"foo":"a","foo":"b","no":1}}"#
       let strics = "/apis/example.com/v1/namespaces/default/strics"
@@ -138,7 +142,9 @@ import Testing
     }
   }
 
-  @Test(arguments: ["application/merge-patch+json", "application/strategic-merge-patch+json"]) func patchesWithUnknownFields(type: String) async throws {
+  @Test(arguments: ["application/merge-patch+json", "application/strategic-merge-patch+json"]) func patchesWithUnknownFields(type: String)
+    async throws
+  {
     try await withKinds { _, send in
       let strict = "?fieldValidation=Strict"
       let map = #"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m"}}"#
@@ -154,7 +160,8 @@ import Testing
       #expect(patched.0 == 400 && patched.1.contains(#"strict decoding error: unknown field "spec.bar""#))
       let warned = try await send(.PATCH, path + "/s", "application/merge-patch+json", #"{"spec":{"bar":1}}"#)
       #expect(warned.0 == 200 && warned.2 == [#"unknown field "spec.bar""#])
-      let pruned = try await send(.PATCH, path + "/s" + strict, "application/json-patch+json", #"[{"op":"add","path":"/spec/bar","value":1}]"#)
+      let pruned = try await send(
+        .PATCH, path + "/s" + strict, "application/json-patch+json", #"[{"op":"add","path":"/spec/bar","value":1}]"#)
       #expect(pruned.0 == 400)
       let put = try await send(.PUT, path + "/s" + strict, "application/json", custom.replacing(#""foo""#, with: #""bar""#))
       #expect(put.0 == 400 && put.1.contains(#"unknown field "spec.bar""#))

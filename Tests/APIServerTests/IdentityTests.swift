@@ -47,7 +47,9 @@ private let whoAmI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
     try await withServer { server in
       let token = TokenBase64.encode(Array(try await server.token("default").utf8), urlSafe: true)
       func code(_ protocols: [String], upgrade: String = "websocket") async throws -> Int {
-        let headers: HTTPHeaders = ["Connection": "Upgrade", "Upgrade": upgrade, "Sec-WebSocket-Protocol": protocols.joined(separator: ", ")]
+        let headers: HTTPHeaders = [
+          "Connection": "Upgrade", "Upgrade": upgrade, "Sec-WebSocket-Protocol": protocols.joined(separator: ", "),
+        ]
         return try await server.ask(.POST, whoAmI, [:], headers: headers).code
       }
       let bearer = SubprotocolToken.prefix + token

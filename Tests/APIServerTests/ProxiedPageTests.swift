@@ -40,7 +40,9 @@ import Testing
   }
 
   @Test func brokenPagesComeThrough() {
-    for page in ["<a href=\"/x", "<", "a <", "<a ==b= href>", "<!-- never ends <a href='/x'>", "<script>", "<a\u{0} href='/x", "</", "<a href>"] {
+    for page in [
+      "<a href=\"/x", "<", "a <", "<a ==b= href>", "<!-- never ends <a href='/x'>", "<script>", "<a\u{0} href='/x", "</", "<a href>",
+    ] {
       #expect(rewritten(page) == page)
       #expect(rewritten(page, piece: 1) == page)
     }

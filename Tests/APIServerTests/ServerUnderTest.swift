@@ -106,7 +106,9 @@ final class ServerUnderTest: Sendable {
     let response = await server.serve(request)
     guard case .bytes(let buffer) = response.body else { return (Int(response.status.code), "", []) }
     let warnings = response.headers["warning"].map { $0.dropFirst(#"299 - ""#.count).dropLast().replacing(#"\""#, with: "\"") }
-    return (Int(response.status.code), (try? JSON.parse(Array(buffer.readableBytesView)))?["message"].string ?? "", warnings.map { String($0) })
+    return (
+      Int(response.status.code), (try? JSON.parse(Array(buffer.readableBytesView)))?["message"].string ?? "", warnings.map { String($0) }
+    )
   }
 
   /// A token of an account for this server, by TokenRequest.

@@ -162,10 +162,12 @@ private func withUpgradeServer(_ handler: @escaping @Sendable (ServedRequest) as
   @Test(arguments: [nil, "binary.k8s.io", "base64.binary.k8s.io"]) func whatIsOnlyReadComesInMessages(name: String?) async throws {
     let text = String(repeating: "0123456789abcde\n", count: 300)
     try await withUpgradeServer({ request in
-      WebSocketReading.upgrade(request, copy: { write in
-        try await write(ByteBuffer(string: text))
-        try await write(ByteBuffer(string: "end"))
-      }) ?? .text(.badRequest, "")
+      WebSocketReading.upgrade(
+        request,
+        copy: { write in
+          try await write(ByteBuffer(string: text))
+          try await write(ByteBuffer(string: "end"))
+        }) ?? .text(.badRequest, "")
     }) { port in
       let client = try await WebSocketClient(port: port, path: "/", subprotocol: name)
       #expect(client.head.hasPrefix("HTTP/1.1 101 ") && client.head.contains("Sec-WebSocket-Protocol: \(name ?? "")\r\n") == (name != nil))

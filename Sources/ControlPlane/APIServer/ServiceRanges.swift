@@ -20,7 +20,9 @@ enum ServiceRanges {
     (object["status"]["conditions"].array ?? []).contains { $0["type"].string == "Ready" && $0["status"].string == "True" }
   }
 
-  static func ranges(_ object: JSON) -> [IPv4Range] { (object["spec"]["cidrs"].array ?? []).compactMap { $0.string.flatMap(IPv4Range.init) } }
+  static func ranges(_ object: JSON) -> [IPv4Range] {
+    (object["spec"]["cidrs"].array ?? []).compactMap { $0.string.flatMap(IPv4Range.init) }
+  }
 
   /// Whether no address would be without a range if this one went.
   static func isFree(_ object: JSON, others: [JSON], addresses: [String]) -> Bool {

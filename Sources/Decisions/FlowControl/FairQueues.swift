@@ -41,7 +41,9 @@ struct FairQueues: Sendable {
   var isIdle: Bool { running == 0 && waitingCount == 0 }
 
   var loads: [QueueLoad] {
-    queues.map { QueueLoad(waiting: $0.waiting.count, waitingSeats: $0.waiting.reduce(0) { $0 + $1.width }, seats: $0.running, virtual: $0.virtual) }
+    queues.map {
+      QueueLoad(waiting: $0.waiting.count, waitingSeats: $0.waiting.reduce(0) { $0 + $1.width }, seats: $0.running, virtual: $0.virtual)
+    }
   }
 
   init(_ queuing: PriorityLevel.Queuing?) {

@@ -10,6 +10,7 @@ import Logging
 package struct BootstrapSigner: Sendable {
   static let name = "cluster-info"
   static let signaturePrefix = "jws-kubeconfig-"
+  static let retryMilliseconds = 500
 
   let client: KubernetesClient
   let server: String
@@ -39,6 +40,12 @@ package struct BootstrapSigner: Sendable {
   }
 
   private func publish() async {
+    // A new cluster's namespaces come a moment later than this.
+    while await !hasPublished(), !Task.isCancelled { try? await Task.sleep(for: .milliseconds(Self.retryMilliseconds)) }
+  }
+
+  /// False where it has to be tried again.
+  private func hasPublished() async -> Bool {
     do {
       let tokens = try await client.list(.secrets("kube-system"), fieldSelector: "type=\(BootstrapToken.secretType)").items
       do {
@@ -49,10 +56,15 @@ package struct BootstrapSigner: Sendable {
         let fresh: JSON = ["kind": "ConfigMap", "apiVersion": "v1", "metadata": ["name": .string(Self.name)]]
         try await client.create(Self.path, signed(fresh, tokens, now: .now))
       }
-    } catch let error as APIStatusError where error.code == 409 || error.isNotFound {
-      // Another change came first; it is an event of its own. Without its namespace there is nobody to tell.
+      return true
+    } catch let error as APIStatusError where error.isNotFound {
+      return false
+    } catch let error as APIStatusError where error.code == 409 {
+      // Another change came first; it is an event of its own.
+      return true
     } catch {
       if !Task.isCancelled { log.warning("\(Self.name) is not signed: \(error)") }
+      return true
     }
   }
 

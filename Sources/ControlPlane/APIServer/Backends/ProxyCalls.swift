@@ -55,7 +55,9 @@ struct ProxyCalls: Sendable {
   }
 
   /// Passes a request on whose answer a browser may show: links of pages lead through the proxy again.
-  private func proxied(_ served: ServedRequest, url: String, client: HTTPClient, own: String, keepsHost: Bool) async throws -> ServedResponse {
+  private func proxied(_ served: ServedRequest, url: String, client: HTTPClient, own: String, keepsHost: Bool) async throws
+    -> ServedResponse
+  {
     let path = String(served.uri.prefix { $0 != "?" })
     let prefix = String(path.dropLast(Self.rest(served.uri).path.utf8.count))
     let host = served.headers.first(name: "host") ?? ""

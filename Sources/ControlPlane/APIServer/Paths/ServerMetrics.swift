@@ -139,6 +139,7 @@ final class ServerMetrics: Sendable {
       text += "\(name)_bucket{\(labels),le=\"\(shown)\"} \(total)\n"
     }
     total += histogram.counts[bounds.count]
-    return text + "\(name)_bucket{\(labels),le=\"+Inf\"} \(total)\n\(name)_sum{\(labels)} \(histogram.sum)\n\(name)_count{\(labels)} \(total)\n"
+    return text
+      + "\(name)_bucket{\(labels),le=\"+Inf\"} \(total)\n\(name)_sum{\(labels)} \(histogram.sum)\n\(name)_count{\(labels)} \(total)\n"
   }
 }
