@@ -13,6 +13,7 @@ struct BootstrapToken: Sendable, Equatable {
 
   /// Nil where the text has not the form of one.
   init?(_ text: String) {
+    guard text.utf8.count == 23 else { return nil }
     let parts = text.split(separator: ".", omittingEmptySubsequences: false)
     func isPlain(_ part: Substring, _ count: Int) -> Bool {
       part.utf8.count == count && part.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x7A).contains($0) }

@@ -3,6 +3,7 @@ import CryptoExtras
 import FoundationEssentials
 import JSONCodec
 import KubernetesAPI
+import Synchronization
 import SystemPackage
 
 /// Makes and checks service-account tokens: JSON Web Tokens signed with a key of the server's own, ES256 where it is a
@@ -19,6 +20,8 @@ struct ServiceAccountTokens: Sendable {
   private let signer: TokenSigner
   /// Public keys by key ID: the signer's own and those of earlier signers.
   private let verifiers: [String: TokenVerifier]
+  /// What tokens said whose signature was found right. A signature does not go bad, and keys do not change while the server runs.
+  private let known = KnownTokens()
 
   /// Keys are `<directory>/service-account.key`, and in `<directory>/service-account.pub` public keys (PEM, one after
   /// another) whose tokens still count.
@@ -52,6 +55,8 @@ struct ServiceAccountTokens: Sendable {
     var audiences: [String]
     var expires: Int
     var issued: Int
+    /// Before this it does not count; not of its own where a token is made: then it is `issued`.
+    var notBefore = 0
     /// The object it is bound to: kind (pod, node, secret), name, UID.
     var bound: (kind: String, name: String, uid: String)?
     /// The node of the pod that it is bound to.
@@ -93,19 +98,29 @@ struct ServiceAccountTokens: Sendable {
 
   /// The claims of a token that this server signed and that is valid now; nil otherwise.
   func claims(_ token: String, now: Timestamp) -> Claims? {
+    guard let claims = known.claims(token) ?? verifiedClaims(token) else { return nil }
+    guard claims.legacySecret == nil else { return claims }
+    let seconds = now.secondsSinceEpoch
+    return Int64(claims.expires) > seconds && Int64(claims.notBefore) <= seconds ? claims : nil
+  }
+
+  /// What a token says whose signature is right, whenever it is valid.
+  private func verifiedClaims(_ token: String) -> Claims? {
     let parts = token.split(separator: ".", omittingEmptySubsequences: false)
     guard parts.count == 3, let headerBytes = TokenBase64.decode(String(parts[0])), let header = try? JSON.parse(headerBytes),
       let keyID = header["kid"].string, let verifier = verifiers[keyID], header["alg"].string == verifier.algorithm,
       let signature = TokenBase64.decode(String(parts[2])), verifier.verifies(signature, of: Array("\(parts[0]).\(parts[1])".utf8)),
       let bodyBytes = TokenBase64.decode(String(parts[1])), let body = try? JSON.parse(bodyBytes)
     else { return nil }
-    if body["iss"].string == Self.legacyIssuer { return Self.legacy(body) }
-    return body["iss"].string == issuer ? Self.bound(body, now.secondsSinceEpoch) : nil
+    let isLegacy = body["iss"].string == Self.legacyIssuer
+    guard isLegacy || body["iss"].string == issuer, let claims = isLegacy ? Self.legacy(body) : Self.bound(body) else { return nil }
+    known.remember(claims, token)
+    return claims
   }
 
-  private static func bound(_ body: JSON, _ now: Int64) -> Claims? {
+  private static func bound(_ body: JSON) -> Claims? {
     let kubernetes = body["kubernetes.io"]
-    guard let expires = body["exp"].int, Int64(expires) > now, Int64(body["nbf"].int ?? 0) <= now, let issued = body["iat"].int,
+    guard let expires = body["exp"].int, let issued = body["iat"].int,
       let namespace = kubernetes["namespace"].string, let account = kubernetes["serviceaccount"]["name"].string,
       body["sub"].string == UserInfo.serviceAccount(namespace, account)
     else { return nil }
@@ -114,10 +129,12 @@ struct ServiceAccountTokens: Sendable {
     }
     // A token for a pod names the pod's node beside; only one for a node alone is bound to the node.
     let bound = ["pod", "secret", "node"].lazy.compactMap { kind in object(kind).map { (kind: kind, name: $0.name, uid: $0.uid) } }.first
-    return Claims(
+    var claims = Claims(
       namespace: namespace, account: account, accountUID: kubernetes["serviceaccount"]["uid"].string ?? "",
       audiences: (body["aud"].array ?? []).compactMap(\.string), expires: expires, issued: issued, bound: bound, node: object("node"),
       id: body["jti"].string ?? "")
+    claims.notBefore = body["nbf"].int ?? 0
+    return claims
   }
 
   private static func legacy(_ body: JSON) -> Claims? {
@@ -143,4 +160,31 @@ struct ServiceAccountTokens: Sendable {
 
   /// RFC 7517.
   var keySet: JSON { ["keys": .array(verifiers.values.sorted { $0.keyID < $1.keyID }.map(\.webKey))] }
+}
+
+/// Tokens that were found to be signed by this server. Every request of a pod carries one, and checking its signature and reading it
+/// costs more than all else about a small request.
+private final class KnownTokens: Sendable {
+  /// How many are kept; then all are forgotten.
+  static let countMax = 4_096
+  /// By the token's digest, so that memory holds no credentials.
+  private let tokens = Mutex<[SHA256.Digest: ServiceAccountTokens.Claims]>([:])
+
+  func claims(_ token: String) -> ServiceAccountTokens.Claims? {
+    let digest = Self.digest(token)
+    return tokens.withLock { $0[digest] }
+  }
+
+  func remember(_ claims: ServiceAccountTokens.Claims, _ token: String) {
+    let digest = Self.digest(token)
+    tokens.withLock { tokens in
+      if tokens.count >= Self.countMax { tokens.removeAll() }
+      tokens[digest] = claims
+    }
+  }
+
+  private static func digest(_ token: String) -> SHA256.Digest {
+    var token = token
+    return token.withUTF8 { SHA256.hash(data: UnsafeRawBufferPointer($0)) }
+  }
 }
