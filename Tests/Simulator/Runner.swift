@@ -83,12 +83,12 @@ enum Runner {
     if !ended { world.violation("every task waits, and nothing will ever wake one") }
     let hours = world.seconds / 3_600
     guard world.violations.isEmpty else {
-      if !options.traces { for line in world.lastTrace.suffix(120) { print(line) } }
-      print("seed \(seed): FAILED after \(two(hours)) h, \(world.judge.commits) commits, \(VirtualTime.shared.jobsRun) steps")
-      for violation in world.violations { print("seed \(seed): \(violation)") }
+      if !options.traces { for line in world.lastTrace.suffix(120) { say(line) } }
+      say("seed \(seed): FAILED after \(two(hours)) h, \(world.judge.commits) commits, \(VirtualTime.shared.jobsRun) steps")
+      for violation in world.violations { say("seed \(seed): \(violation)") }
       return 1
     }
-    print("seed \(seed): ok, \(two(hours)) h, \(world.judge.commits) commits, \(VirtualTime.shared.jobsRun) steps")
+    say("seed \(seed): ok, \(two(hours)) h, \(world.judge.commits) commits, \(VirtualTime.shared.jobsRun) steps")
     return 0
   }
 
@@ -123,12 +123,12 @@ enum Runner {
       var status: Int32 = 0
       let pid = wait(&status)
       guard let seed = running.removeValue(forKey: pid) else { continue }
-      if status & 0x7f != 0 { print("seed \(seed): the process ended by signal \(status & 0x7f)") }
+      if status & 0x7f != 0 { say("seed \(seed): the process ended by signal \(status & 0x7f)") }
       if status != 0 { failed.append(seed) }
     }
     let spent = (ContinuousClock.now - start) / .seconds(1)
-    print("\(options.seeds.count) seeds in \(two(spent)) s, \(failed.count) failed")
-    for seed in failed { print("again: swiftlet-simulate --seed \(seed) --hours \(options.hours)\(options.bug.map { " --bug \($0.rawValue)" } ?? "") --trace") }
+    say("\(options.seeds.count) seeds in \(two(spent)) s, \(failed.count) failed")
+    for seed in failed { say("again: swiftlet-simulate --seed \(seed) --hours \(options.hours)\(options.bug.map { " --bug \($0.rawValue)" } ?? "") --trace") }
     return failed.isEmpty ? 0 : 1
   }
 

@@ -58,7 +58,7 @@ final class World: Sendable {
 
   func trace(_ line: @autoclosure () -> String) {
     let text = "\(Self.clock(seconds)) \(line())"
-    if prints { print(text) }
+    if prints { say(text) }
     state.withLock { state in
       state.trace.append(text)
       if state.trace.count > 2 * Self.traceMax { state.trace.removeFirst(Self.traceMax) }
