@@ -11,6 +11,8 @@ final class Judge: @unchecked Sendable {
     var milliCPU: Int64 = 0
     var hasEnded = false
     var isDeleted = false
+    /// When a deleted pod should have gone: quotas count it no longer then, although its node may be away (upstream, evaluator/core).
+    var isOverdueAt: Timestamp?
     var isReady = false
     var labels: JSON = .null
   }
@@ -69,6 +71,9 @@ final class Judge: @unchecked Sendable {
     }
     pod.hasEnded = ["Succeeded", "Failed"].contains(object["status"]["phase"].string ?? "")
     pod.isDeleted = !object["metadata"]["deletionTimestamp"].isNull
+    if pod.isDeleted, let deletion = object["metadata"]["deletionTimestamp"].timestamp {
+      pod.isOverdueAt = deletion.advanced(bySeconds: Double(object["metadata"]["deletionGracePeriodSeconds"].int ?? 0))
+    }
     pod.isReady = (object["status"]["conditions"].array ?? []).contains { $0["type"].string == "Ready" && $0["status"].string == "True" }
     pod.labels = object["metadata"]["labels"]
     pods[uid] = pod
@@ -92,7 +97,8 @@ final class Judge: @unchecked Sendable {
 
   private func checkQuota(_ pod: PodRecord) {
     guard let most = quotas[pod.namespace] else { return }
-    let count = pods.values.count { $0.namespace == pod.namespace && !$0.hasEnded }
+    let now = Timestamp.now
+    let count = pods.values.count { $0.namespace == pod.namespace && !$0.hasEnded && $0.isOverdueAt ?? now >= now }
     if count > most { tell("\(count) pods are in namespace \(pod.namespace), whose quota allows \(most)") }
   }
 

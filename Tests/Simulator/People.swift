@@ -145,7 +145,7 @@ final class People: Sendable {
 
   private func cordon() async throws {
     guard let node = world.roll({ $0.pick(["n1", "n2", "n3", "n4"]) }) else { return }
-    try await client.patch(.nodes, name: node, type: .merge, ["spec": ["unschedulable": world.roll { $0.chance(0.5) } ? true : .null]])
+    try await client.patch(.nodes, name: node, type: .merge, ["spec": ["unschedulable": .bool(world.roll { $0.chance(0.5) })]])
   }
 
   /// Everybody goes home: nothing is forbidden any more that would keep pods from running.
@@ -153,7 +153,7 @@ final class People: Sendable {
     for node in ["n1", "n2", "n3", "n4"] {
       while true {
         do {
-          try await client.patch(.nodes, name: node, type: .merge, ["spec": ["unschedulable": .null]])
+          try await client.patch(.nodes, name: node, type: .merge, ["spec": ["unschedulable": false]])
           break
         } catch let error as APIStatusError where error.isNotFound {
           break

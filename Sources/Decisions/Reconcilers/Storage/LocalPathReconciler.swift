@@ -68,7 +68,7 @@ package struct LocalPathReconciler: Reconciler {
       return refused(claim, "node \(nodeName) has no directory for volumes") + [
         .patch(
           .persistentVolumeClaim, claim.objectName, uid: claim.uid,
-          ["metadata": ["uid": .string(claim.uid), "annotations": [Self.selectedNode: .null]]])
+          ["metadata": ["uid": .string(claim.uid), "annotations": .object(JSONObject([(Self.selectedNode, .null)]))]])
       ]
     }
     let modes = (claim["spec"]["accessModes"].array ?? []).compactMap(\.string)

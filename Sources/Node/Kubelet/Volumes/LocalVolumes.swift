@@ -70,7 +70,8 @@ package struct LocalVolumes: Sendable {
     }
     while !Task.isCancelled {
       do {
-        try await client.patch(.nodes, name: node, type: .merge, ["metadata": ["annotations": [Self.removalPrefix + volume: .null]]])
+        let gone = JSON.object(JSONObject([(Self.removalPrefix + volume, .null)]))
+        try await client.patch(.nodes, name: node, type: .merge, ["metadata": ["annotations": gone]])
         log.info("removed the directory of volume \(volume)")
         return
       } catch let error as APIStatusError where error.isNotFound {
