@@ -187,7 +187,9 @@ let simulator: [Target] = [
       "CSimulation", "APIServer", "Scheduler", "ControllerManager", "Reconcilers", "KubernetesClient", "RevisionStore", "KubernetesAPI",
       "JSONCodec", systemPackage, nioPosix, log,
     ],
-    path: "Tests/Simulator", swiftSettings: swiftSettings)
+    path: "Tests/Simulator", swiftSettings: swiftSettings),
+  .testTarget(
+    name: "SimulatorTests", dependencies: ["swiftlet-simulate", systemPackage], path: "Tests/SimulatorTests", swiftSettings: swiftSettings),
 ]
 
 let benchmarks: [Target] = [
