@@ -78,7 +78,7 @@ package struct LocalVolumes: Sendable {
         return
       } catch {
         log.debug("node \(node) still asks to remove volume \(volume): \(error)")
-        guard (try? await clock.sleep(Self.retrySeconds)) != nil else { return }
+        guard (try? await clock.sleep(clock.now().advanced(bySeconds: Self.retrySeconds))) != nil else { return }
       }
     }
   }
