@@ -45,6 +45,7 @@ let cSupport: [Target] = [
   .target(name: "CZlib", path: "CSupport/CZlib", linkerSettings: [.linkedLibrary("z")]),
   .target(name: "CArchive", path: "CSupport/CArchive", linkerSettings: [.linkedLibrary("archive")]),
   .target(name: "CSeccomp", path: "CSupport/CSeccomp", linkerSettings: [.linkedLibrary("seccomp")]),
+  .target(name: "CSimulation", path: "CSupport/CSimulation"),
 ]
 
 let model: [Target] = [
@@ -178,6 +179,19 @@ let runtimeTests: [Target] = [
   tests("ContainerRuntimeTests", ["ContainerRuntime", "CgroupV2", "OverlayMounts", "LinuxKernel", "JSONCodec", systemPackage]),
 ]
 
+// The whole control plane in one process on a virtual clock.
+let simulator: [Target] = [
+  .executableTarget(
+    name: "swiftlet-simulate",
+    dependencies: [
+      "CSimulation", "APIServer", "Scheduler", "ControllerManager", "Reconcilers", "KubernetesClient", "RevisionStore", "KubernetesAPI",
+      "JSONCodec", systemPackage, nioPosix, log,
+    ],
+    path: "Tests/Simulator", swiftSettings: swiftSettings),
+  .testTarget(
+    name: "SimulatorTests", dependencies: ["swiftlet-simulate", systemPackage], path: "Tests/SimulatorTests", swiftSettings: swiftSettings),
+]
+
 let benchmarks: [Target] = [
   .executableTarget(
     name: "ContainerStart", dependencies: ["ContainerRuntime", "LinuxKernel", "JSONCodec", systemPackage],
@@ -204,5 +218,5 @@ let package = Package(
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: cSupport + model + decisions + kernel + storageAndTransport + node + controlPlane + executables + roomTests + kubeletTests
-    + runtimeTests + benchmarks
+    + runtimeTests + simulator + benchmarks
 )

@@ -1,3 +1,4 @@
+import APIMachinery
 import Crypto
 import HTTPServing
 import JSONCodec
@@ -28,7 +29,7 @@ private func request(_ name: String, _ organizations: [String] = ["system:nodes"
   let made = try CertificateSigningRequest(
     version: .v1, subject: subject, privateKey: .init(P256.Signing.PrivateKey()), attributes: attributes,
     signatureAlgorithm: .ecdsaWithSHA256)
-  return TokenBase64.encode(Array(try made.serializeAsPEM().pemString.utf8))
+  return Base64.encode(Array(try made.serializeAsPEM().pemString.utf8))
 }
 
 private func object(
@@ -55,7 +56,7 @@ private func object(
         }
         let signed = try await admin.get(CertificateController.path, name: name)
         #expect(signed["status"]["conditions"][0]["reason"].string == "AutoApproved")
-        let pem = String(decoding: try #require(TokenBase64.decode(signed["status"]["certificate"].string ?? "")), as: UTF8.self)
+        let pem = String(decoding: try #require(Base64.decode(signed["status"]["certificate"].string ?? "")), as: UTF8.self)
         let certificate = try Certificate(pemEncoded: pem)
         let life = certificate.notValidAfter.timeIntervalSince(certificate.notValidBefore)
         #expect(life <= 3600 + 300 && life > 3500)
@@ -122,7 +123,7 @@ private func object(
       func post(_ body: JSON, _ credential: Credential? = nil) async throws -> ServerUnderTest.Answer {
         try await server.ask(.POST, path, body, certificate: credential ?? admin)
       }
-      let garbage = try await post(object(TokenBase64.encode(Array("no PEM".utf8))))
+      let garbage = try await post(object(Base64.encode(Array("no PEM".utf8))))
       #expect(garbage.code == 422 && garbage.message.contains("spec.request: Invalid value"))
       #expect(try await post(object(try request("x"), signer: "no-domain")).code == 422)
       #expect(try await post(object(try request("x"), signer: "kubernetes.io/legacy-unknown")).code == 422)

@@ -1,3 +1,4 @@
+import APIMachinery
 import Crypto
 import CryptoExtras
 import FoundationEssentials
@@ -45,7 +46,7 @@ private let whoAmI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
   @Test func aTokenAmongSubprotocols() async throws {
     try await withServer { server in
-      let token = TokenBase64.encode(Array(try await server.token("default").utf8), urlSafe: true)
+      let token = Base64.encode(Array(try await server.token("default").utf8), urlSafe: true)
       func code(_ protocols: [String], upgrade: String = "websocket") async throws -> Int {
         let headers: HTTPHeaders = [
           "Connection": "Upgrade", "Upgrade": upgrade, "Sec-WebSocket-Protocol": protocols.joined(separator: ", "),
@@ -88,9 +89,9 @@ private let whoAmI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
       #expect(found.object?.keys.sorted() == ["jws-kubeconfig-abcdef", "kubeconfig"])
       let parts = (found["jws-kubeconfig-abcdef"].string ?? "").split(separator: ".", omittingEmptySubsequences: false).map(String.init)
       #expect(parts.count == 3 && parts[1].isEmpty)
-      #expect(TokenBase64.decode(parts[0]).map { String(decoding: $0, as: UTF8.self) } == #"{"alg":"HS256","kid":"abcdef"}"#)
-      let signed = parts[0] + "." + TokenBase64.encode(Array((found["kubeconfig"].string ?? "").utf8), urlSafe: true)
-      let code = try #require(TokenBase64.decode(parts[2]))
+      #expect(Base64.decode(parts[0], orURLSafe: true).map { String(decoding: $0, as: UTF8.self) } == #"{"alg":"HS256","kid":"abcdef"}"#)
+      let signed = parts[0] + "." + Base64.encode(Array((found["kubeconfig"].string ?? "").utf8), urlSafe: true)
+      let code = try #require(Base64.decode(parts[2], orURLSafe: true))
       #expect(
         HMAC<SHA256>.isValidAuthenticationCode(
           code, authenticating: Data(signed.utf8), using: SymmetricKey(data: Data("0123456789abcdef".utf8))))
@@ -132,7 +133,7 @@ private let whoAmI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
   @Test func bootstrapTokens() async throws {
     try await withServer { server in
       func data(_ values: [String: String]) -> JSON {
-        JSON(values.mapValues { TokenBase64.encode(Array($0.utf8)) })
+        JSON(values.mapValues { Base64.encode(Array($0.utf8)) })
       }
       let good = [
         "token-id": "abcdef", "token-secret": "0123456789abcdef", "usage-bootstrap-authentication": "true",
@@ -161,7 +162,7 @@ private let whoAmI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
     func secret() -> JSON {
       [
         "type": "bootstrap.kubernetes.io/token", "metadata": ["name": "s"],
-        "data": JSON(values.mapValues { TokenBase64.encode(Array($0.utf8)) }),
+        "data": JSON(values.mapValues { Base64.encode(Array($0.utf8)) }),
       ]
     }
     #expect(token.user(secret(), now: .now) != nil)
@@ -214,7 +215,7 @@ private let whoAmI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
     try PrivateFile.write(Array(try _RSA.Signing.PrivateKey(keySize: .bits2048).pemRepresentation.utf8), to: keyPath, mode: 0o600)
     let second = try ServiceAccountTokens(directory: directory)
     let token = try second.token(claims)
-    let header = try JSON.parse(try #require(TokenBase64.decode(String(token.split(separator: ".")[0]))))
+    let header = try JSON.parse(try #require(Base64.decode(String(token.split(separator: ".")[0]), orURLSafe: true)))
     #expect(header["alg"].string == "RS256")
     let now = Timestamp(secondsSinceEpoch: 1000)
     #expect(second.claims(token, now: now)?.account == "a" && first.claims(token, now: now) == nil)

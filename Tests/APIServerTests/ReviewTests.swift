@@ -1,3 +1,4 @@
+import APIMachinery
 import HTTPServing
 import JSONCodec
 import KubernetesAPI
@@ -145,13 +146,13 @@ private let authentication = "/apis/authentication.k8s.io/v1/"
     try await withServer { server in
       let token = try await server.token("default")
       let configuration = try await server.ask(.GET, "/.well-known/openid-configuration", token: token).body
-      let payload = try JSON.parse(try #require(TokenBase64.decode(String(token.split(separator: ".")[1]))))
+      let payload = try JSON.parse(try #require(Base64.decode(String(token.split(separator: ".")[1]), orURLSafe: true)))
       #expect(configuration["issuer"] == payload["iss"])
-      let header = try JSON.parse(try #require(TokenBase64.decode(String(token.split(separator: ".")[0]))))
+      let header = try JSON.parse(try #require(Base64.decode(String(token.split(separator: ".")[0]), orURLSafe: true)))
       let keys = try await server.ask(.GET, "/openid/v1/jwks", token: token)
       #expect(keys.headers.first(name: "content-type") == "application/jwk-set+json")
       let key = try #require(keys.body["keys"].array?.first { $0["kid"] == header["kid"] })
-      #expect(key["alg"] == header["alg"] && key["kty"].string == "EC" && TokenBase64.decode(key["x"].string ?? "")?.count == 32)
+      #expect(key["alg"] == header["alg"] && key["kty"].string == "EC" && Base64.decode(key["x"].string ?? "", orURLSafe: true)?.count == 32)
     }
   }
 
@@ -167,7 +168,7 @@ private let authentication = "/apis/authentication.k8s.io/v1/"
         ])
       try await eventually("the token") { try await !admin.get(.secrets("default"), name: "t")["data"]["token"].isEmpty }
       let secret = try await admin.get(.secrets("default"), name: "t")
-      let token = String(decoding: try #require(TokenBase64.decode(secret["data"]["token"].string ?? "")), as: UTF8.self)
+      let token = String(decoding: try #require(Base64.decode(secret["data"]["token"].string ?? "")), as: UTF8.self)
       let answer = try await server.ask(.POST, authentication + "selfsubjectreviews", [:], token: token)
       #expect(answer.body["status"]["userInfo"]["username"].string == "system:serviceaccount:default:s")
       _ = try await admin.delete(.secrets("default"), name: "t")

@@ -137,3 +137,42 @@ extension FakeCluster {
     #expect(cluster.all(.endpointSlice).count == 1)
   }
 }
+
+@Suite struct ServiceLoadBalancerTests {
+  private func node(_ name: String, _ address: String, ready: String = "True", labels: JSON = .null) -> JSON {
+    [
+      "metadata": ["name": .string(name), "namespace": "", "labels": labels],
+      "status": [
+        "addresses": [["type": "InternalIP", "address": .string(address)]], "conditions": [["type": "Ready", "status": .string(ready)]],
+      ],
+    ]
+  }
+
+  private func ingress(_ cluster: FakeCluster, _ name: String) -> [String] {
+    (cluster.get(.service, name)["status"]["loadBalancer"]["ingress"].array ?? []).compactMap { $0["ip"].string }
+  }
+
+  @Test func nodesAreTheLoadBalancer() throws {
+    let cluster = FakeCluster(ServiceLoadBalancerReconciler())
+    cluster.add(.node, node("a", "10.0.0.1"))
+    cluster.add(.node, node("b", "10.0.0.2"))
+    cluster.add(.node, node("dead", "10.0.0.3", ready: "Unknown"))
+    cluster.add(.node, node("no", "10.0.0.4", labels: ["node.kubernetes.io/exclude-from-external-load-balancers": ""]))
+    cluster.add(.service, ["metadata": ["name": "lb"], "spec": ["type": "LoadBalancer"]])
+    cluster.add(.service, ["metadata": ["name": "ip"], "spec": ["type": "ClusterIP"]])
+    cluster.add(.service, ["metadata": ["name": "other"], "spec": ["type": "LoadBalancer", "loadBalancerClass": "example.com/x"]])
+    cluster.add(.service, ["metadata": ["name": "near"], "spec": ["type": "LoadBalancer", "externalTrafficPolicy": "Local"]])
+    cluster.add(
+      .endpointSlice,
+      [
+        "metadata": ["name": "near-1", "labels": ["kubernetes.io/service-name": "near"]],
+        "endpoints": [["nodeName": "b", "conditions": ["ready": true]], ["nodeName": "a", "conditions": ["ready": false]]],
+      ])
+    try cluster.settle()
+    #expect(ingress(cluster, "lb") == ["10.0.0.1", "10.0.0.2"] && ingress(cluster, "near") == ["10.0.0.2"])
+    #expect(ingress(cluster, "ip").isEmpty && ingress(cluster, "other").isEmpty)
+    cluster.change(.node, "a", "") { $0["status"]["conditions"] = [["type": "Ready", "status": "Unknown"]] }
+    try cluster.settle()
+    #expect(ingress(cluster, "lb") == ["10.0.0.2"])
+  }
+}

@@ -136,4 +136,17 @@ extension FakeCluster {
     let image = cluster.get(.statefulSet, "db")["spec"]["template"]["spec"]["containers"][0]["image"].string
     #expect(cluster.names.allSatisfy { cluster.image($0) == image })
   }
+
+  @Test func anUpdateMayTakeSeveralAtATime() throws {
+    let cluster = FakeCluster(StatefulSetReconciler())
+    var several = set(5, policy: "Parallel")
+    several["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"] = "40%"
+    cluster.add(.statefulSet, several)
+    try cluster.converge()
+    cluster.setImage("nginx:2")
+    try cluster.settle()
+    #expect(cluster.all(.pod).filter(\.isBeingDeleted).map(\.objectName.name) == ["db-3", "db-4"])
+    try cluster.converge()
+    #expect((0..<5).allSatisfy { cluster.image("db-\($0)") == "nginx:2" })
+  }
 }

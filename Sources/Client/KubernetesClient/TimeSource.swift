@@ -13,5 +13,6 @@ package struct TimeSource: Sendable {
 
   package static let system = TimeSource(
     now: { Timestamp.now },
-    sleep: { seconds in try await Task.sleep(for: .milliseconds(Int64(max(0, min(seconds, 1e9)) * 1000))) })
+    // Rounded up: who wakes before what he waits for sleeps no time at all, again and again.
+    sleep: { seconds in try await Task.sleep(for: .milliseconds(Int64((max(0, min(seconds, 1e9)) * 1000).rounded(.up)))) })
 }

@@ -59,7 +59,7 @@ private struct ContinueToken {
 
   var text: String {
     let json: JSON = ["v": "meta.k8s.io/v1", "rv": .int(revision), "start": .string(after)]
-    return TokenBase64.encode(json.serialized(), urlSafe: true)
+    return Base64.encode(json.serialized(), urlSafe: true)
   }
 
   init(revision: Revision, after: String) {
@@ -68,7 +68,7 @@ private struct ContinueToken {
   }
 
   init(_ text: String) throws {
-    guard let bytes = TokenBase64.decode(text), let json = try? JSON.parse(bytes), let revision = json["rv"].int,
+    guard let bytes = Base64.decode(text, orURLSafe: true), let json = try? JSON.parse(bytes), let revision = json["rv"].int,
       let start = json["start"].string
     else { throw APIFailure.badRequest("continue key is not valid: illegal base64 or an unknown form") }
     self.init(revision: Revision(revision), after: start)

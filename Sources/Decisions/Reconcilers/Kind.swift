@@ -37,6 +37,8 @@ package struct Kind: Hashable, Sendable, CustomStringConvertible {
   package static let disruptionBudget = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
   package static let autoscaler = Kind("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
   package static let lease = Kind("coordination.k8s.io", "v1", "Lease", "leases")
+  package static let volumeAttachment = Kind("storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", isNamespaced: false)
+  package static let csiDriver = Kind("storage.k8s.io", "v1", "CSIDriver", "csidrivers", isNamespaced: false)
   package static let storageClass = Kind("storage.k8s.io", "v1", "StorageClass", "storageclasses", isNamespaced: false)
 }
 

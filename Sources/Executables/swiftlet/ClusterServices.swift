@@ -33,6 +33,7 @@ struct ClusterServices {
   }
 
   private func ensureOnce() async throws {
+    try await DefaultStorageClass(client: client).ensure()
     let ports: JSON = [["name": "https", "port": JSON(server.port), "protocol": "TCP"]]
     try await put(
       ResourcePath("endpoints", namespace: "default"),

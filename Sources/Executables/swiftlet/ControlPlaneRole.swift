@@ -18,15 +18,19 @@ struct ControlPlaneRole {
   private let store: SQLiteRevisionStore
   private let log: Logger
   private let scheduling: SchedulerConfiguration
+  /// By which name this process leads scheduling and controllers; nil: nobody else could.
+  private let leader: String?
   let port: Int
   private let clusterServices: @Sendable (KubernetesClient) -> ClusterServices
   /// How the API server is reached, such as `https://10.0.0.1:6443`.
   let url: String
 
   init(
-    paths: PathOptions, options: ServerOptions, node: NodeOptions, nodeAddress: String, group: MultiThreadedEventLoopGroup, log: Logger
+    paths: PathOptions, options: ServerOptions, node: NodeOptions, nodeAddress: String, leader: String? = nil,
+    group: MultiThreadedEventLoopGroup, log: Logger
   ) async throws {
     self.log = log
+    self.leader = leader
     scheduling = try options.schedulerConfiguration()
     let advertised = options.advertiseAddress ?? nodeAddress
     let serviceAddress = IPv4Range(node.serviceCIDR)?.address(at: 1) ?? ""
@@ -119,13 +123,12 @@ struct ControlPlaneRole {
         return nil
       }
       group.addTask {
-        await PodScheduler(client: client, configuration: scheduling, log: log).run()
+        await PodScheduler(client: client, identity: leader, configuration: scheduling, log: log).run()
         return nil
       }
-      // The database belongs to this process alone: nobody else could lead.
       let manager = server.transport(user: "system:kube-controller-manager", groups: ["system:masters"])
       group.addTask {
-        await ControllerManager(client: KubernetesClient(transport: manager), log: log).run()
+        await ControllerManager(client: KubernetesClient(transport: manager), identity: leader, log: log).run()
         return nil
       }
       for await failure in group {

@@ -21,7 +21,9 @@ struct Server: AsyncParsableCommand {
       try record.take(options.record(node), data: paths.data)
       let log = Logger(label: "swiftlet")
       let plane = try await ControlPlaneRole(
-        paths: paths, options: options, node: node, nodeAddress: node.nodeIP ?? Machine.address, group: .singleton, log: log)
+        paths: paths, options: options, node: node, nodeAddress: node.nodeIP ?? Machine.address,
+        // The same after a restart, so that this process goes on at once.
+        leader: "\(Machine.hostname)_\(paths.dataDirectory)", group: .singleton, log: log)
       try record.note("server", plane.url)
       Role.say("export KUBECONFIG=\(options.kubeconfig)")
       try await Role.running([{ try await plane.run() }])

@@ -86,6 +86,11 @@ package final class Kubelet: Sendable {
       group.addTask { await self.followPods() }
       group.addTask { await self.evictor.run() }
       group.addTask { await self.imageCollector.run() }
+      group.addTask { [services] in
+        let configuration = services.configuration
+        await LocalVolumes(dataDirectory: configuration.dataDirectory).run(
+          services.client, node: configuration.nodeName, clock: services.clock, log: self.log)
+      }
       if let directory = services.configuration.staticPodDirectory {
         group.addTask { await self.followManifests(directory) }
       }

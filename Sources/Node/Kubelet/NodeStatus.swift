@@ -41,7 +41,10 @@ package func newNode(_ configuration: KubeletConfiguration, _ input: NodeStatusI
     "apiVersion": "v1", "kind": "Node",
     "metadata": [
       "name": .string(configuration.nodeName), "labels": JSON(nodeLabels(configuration, input.facts)),
-      "annotations": ["volumes.kubernetes.io/controller-managed-attach-detach": "true"],
+      "annotations": [
+        "volumes.kubernetes.io/controller-managed-attach-detach": "true",
+        LocalVolumes.rootAnnotation: .string(LocalVolumes(dataDirectory: configuration.dataDirectory).root.string),
+      ],
     ],
     "spec": .object(JSONObject()),
   ]

@@ -1,3 +1,4 @@
+import APIMachinery
 import Authorization
 import Crypto
 import FoundationEssentials
@@ -126,7 +127,7 @@ final class Authentication: Sendable {
     let prefix = "authentication.kubernetes.io/"
     if let secret = claims.legacySecret {
       guard let stored = try await vouches("secrets", claims.namespace, secret, nil),
-        let kept = stored["data"]["token"].string.flatMap(TokenBase64.decode), ConstantTime.equal(kept, Array(token.utf8))
+        let kept = stored["data"]["token"].string.flatMap(Base64.decode), ConstantTime.equal(kept, Array(token.utf8))
       else { return nil }
       return user
     }

@@ -1,3 +1,4 @@
+import APIMachinery
 import Crypto
 import FoundationEssentials
 import JSONCodec
@@ -86,7 +87,7 @@ package struct BootstrapSigner: Sendable {
     apiVersion: v1
     clusters:
     - cluster:
-        certificate-authority-data: \(TokenBase64.encode(Array(authorityPEM.utf8)))
+        certificate-authority-data: \(Base64.encode(Array(authorityPEM.utf8)))
         server: \(server)
       name: ""
     contexts: null
@@ -101,9 +102,9 @@ package struct BootstrapSigner: Sendable {
   /// A detached JWS (RFC 7515, appendix F): header, nothing, signature.
   static func signature(of content: String, _ token: BootstrapToken) -> String {
     let header: JSON = ["alg": "HS256", "kid": .string(token.id)]
-    let head = TokenBase64.encode(header.serialized(), urlSafe: true)
-    let signed = head + "." + TokenBase64.encode(Array(content.utf8), urlSafe: true)
+    let head = Base64.encode(header.serialized(), urlSafe: true)
+    let signed = head + "." + Base64.encode(Array(content.utf8), urlSafe: true)
     let code = HMAC<SHA256>.authenticationCode(for: Data(signed.utf8), using: SymmetricKey(data: Data(token.secret.utf8)))
-    return head + ".." + TokenBase64.encode(Array(code), urlSafe: true)
+    return head + ".." + Base64.encode(Array(code), urlSafe: true)
   }
 }

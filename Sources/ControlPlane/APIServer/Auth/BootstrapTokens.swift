@@ -1,3 +1,4 @@
+import APIMachinery
 import JSONCodec
 import KubernetesAPI
 import RevisionStore
@@ -29,7 +30,7 @@ struct BootstrapToken: Sendable, Equatable {
   }
 
   private static func value(_ object: JSON, _ key: String) -> String {
-    object["data"][key].string.flatMap(TokenBase64.decode).map { String(decoding: $0, as: UTF8.self) } ?? ""
+    object["data"][key].string.flatMap(Base64.decode).map { String(decoding: $0, as: UTF8.self) } ?? ""
   }
 
   /// Whether a Secret is that of a token, and its time is not over.

@@ -1,3 +1,4 @@
+import APIMachinery
 import Authorization
 import JSONCodec
 import KubernetesAPI
@@ -65,7 +66,7 @@ struct CertificateController: Sendable {
     }
     let pem = try authority.sign(request, usages: usages, expirationSeconds: object["spec"]["expirationSeconds"].int)
     var signed = object
-    signed["status"]["certificate"] = .string(TokenBase64.encode(Array(pem.utf8)))
+    signed["status"]["certificate"] = .string(Base64.encode(Array(pem.utf8)))
     try await client.update(Self.path, name: name, subresource: "status", signed)
     log.info("signed the certificate of \(request.commonName) (\(name))")
   }

@@ -1,3 +1,4 @@
+import APIMachinery
 import CryptoExtras
 import FoundationEssentials
 import JSONCodec
@@ -23,7 +24,7 @@ struct CertificateRequest: Sendable {
 
   /// From `spec.request`, base64 of PEM. The signature proves that the sender holds the key.
   init(base64: String) throws {
-    guard let bytes = TokenBase64.decode(base64), !bytes.isEmpty else { throw Malformed(message: "must be base64 of a PEM block") }
+    guard let bytes = Base64.decode(base64), !bytes.isEmpty else { throw Malformed(message: "must be base64 of a PEM block") }
     let text = String(decoding: bytes, as: UTF8.self)
     guard let document = try? PEMDocument(pemString: text), document.discriminator == "CERTIFICATE REQUEST" else {
       throw Malformed(message: "PEM block type must be CERTIFICATE REQUEST")

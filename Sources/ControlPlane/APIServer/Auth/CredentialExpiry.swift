@@ -1,3 +1,4 @@
+import APIMachinery
 import JSONCodec
 import KubernetesAPI
 import KubernetesClient
@@ -48,7 +49,7 @@ struct CredentialExpiry: Sendable {
   private func removeTokens(now: Timestamp) async throws {
     let path = ResourcePath.secrets("kube-system")
     for secret in try await client.list(path, fieldSelector: "type=\(BootstrapToken.secretType)").items {
-      let text = secret["data"]["expiration"].string.flatMap(TokenBase64.decode).map { String(decoding: $0, as: UTF8.self) }
+      let text = secret["data"]["expiration"].string.flatMap(Base64.decode).map { String(decoding: $0, as: UTF8.self) }
       guard let text, let end = Timestamp(rfc3339: text), end <= now else { continue }
       try await remove(path, secret)
     }

@@ -1,3 +1,4 @@
+import APIMachinery
 import Crypto
 import FoundationEssentials
 import SystemPackage
@@ -30,7 +31,7 @@ package struct SecretKeys: Sendable {
       let parts = line.split { $0 == " " || $0 == "\t" || $0 == "\r" }
       if parts.isEmpty || line.hasPrefix("#") { continue }
       let name = parts.first.map(String.init) ?? ""
-      guard parts.count == 2, name.utf8.count <= Self.nameBytesMax, let bytes = TokenBase64.decode(String(parts[1])),
+      guard parts.count == 2, name.utf8.count <= Self.nameBytesMax, let bytes = Base64.decode(String(parts[1])),
         bytes.count == Self.keyBytes
       else { throw IdentityError(path: path, problem: "line \(number + 1) is not `<name> <base64 of 32 bytes>`") }
       guard !keys.contains(where: { $0.name == name }) else {

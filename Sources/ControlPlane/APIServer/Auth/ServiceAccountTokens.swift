@@ -1,3 +1,4 @@
+import APIMachinery
 import Crypto
 import CryptoExtras
 import FoundationEssentials
@@ -92,8 +93,8 @@ struct ServiceAccountTokens: Sendable {
   func token(_ claims: Claims) throws -> String {
     let header: JSON = ["alg": .string(signer.verifier.algorithm), "kid": .string(signer.verifier.keyID)]
     let body = claims.json(issuer: issuer).serialized()
-    let signed = TokenBase64.encode(header.serialized(), urlSafe: true) + "." + TokenBase64.encode(body, urlSafe: true)
-    return signed + "." + TokenBase64.encode(try signer.signature(for: Array(signed.utf8)), urlSafe: true)
+    let signed = Base64.encode(header.serialized(), urlSafe: true) + "." + Base64.encode(body, urlSafe: true)
+    return signed + "." + Base64.encode(try signer.signature(for: Array(signed.utf8)), urlSafe: true)
   }
 
   /// The claims of a token that this server signed and that is valid now; nil otherwise.
@@ -107,10 +108,10 @@ struct ServiceAccountTokens: Sendable {
   /// What a token says whose signature is right, whenever it is valid.
   private func verifiedClaims(_ token: String) -> Claims? {
     let parts = token.split(separator: ".", omittingEmptySubsequences: false)
-    guard parts.count == 3, let headerBytes = TokenBase64.decode(String(parts[0])), let header = try? JSON.parse(headerBytes),
+    guard parts.count == 3, let headerBytes = Base64.decode(String(parts[0]), orURLSafe: true), let header = try? JSON.parse(headerBytes),
       let keyID = header["kid"].string, let verifier = verifiers[keyID], header["alg"].string == verifier.algorithm,
-      let signature = TokenBase64.decode(String(parts[2])), verifier.verifies(signature, of: Array("\(parts[0]).\(parts[1])".utf8)),
-      let bodyBytes = TokenBase64.decode(String(parts[1])), let body = try? JSON.parse(bodyBytes)
+      let signature = Base64.decode(String(parts[2]), orURLSafe: true), verifier.verifies(signature, of: Array("\(parts[0]).\(parts[1])".utf8)),
+      let bodyBytes = Base64.decode(String(parts[1]), orURLSafe: true), let body = try? JSON.parse(bodyBytes)
     else { return nil }
     let isLegacy = body["iss"].string == Self.legacyIssuer
     guard isLegacy || body["iss"].string == issuer, let claims = isLegacy ? Self.legacy(body) : Self.bound(body) else { return nil }

@@ -1,3 +1,4 @@
+import APIMachinery
 import HTTPServing
 import NIOHTTP1
 
@@ -14,7 +15,7 @@ enum SubprotocolToken {
     let offered = headers[canonicalForm: header].map(String.init)
     let tokens = offered.filter { $0.hasPrefix(prefix) }
     guard let first = tokens.first else { return nil }
-    guard tokens.count == 1, offered.count > 1, let bytes = TokenBase64.decode(String(first.dropFirst(prefix.count))), !bytes.isEmpty,
+    guard tokens.count == 1, offered.count > 1, let bytes = Base64.decode(String(first.dropFirst(prefix.count)), orURLSafe: true), !bytes.isEmpty,
       let token = String(validating: bytes, as: UTF8.self)
     else { throw APIFailure.unauthorized }
     return token

@@ -1,3 +1,4 @@
+import APIMachinery
 import Crypto
 import CryptoExtras
 import FoundationEssentials
@@ -53,7 +54,7 @@ struct TokenVerifier: Sendable {
       case .es256(let key): key.derRepresentation
       case .rs256(let key): key.derRepresentation
       }
-    keyID = TokenBase64.encode(Array(Array(SHA256.hash(data: der))[..<20]), urlSafe: true)
+    keyID = Base64.encode(Array(Array(SHA256.hash(data: der))[..<20]), urlSafe: true)
   }
 
   init(pem: String, path: String) throws {
@@ -91,7 +92,7 @@ struct TokenVerifier: Sendable {
 
   /// A JSON Web Key.
   var webKey: JSON {
-    func text(_ bytes: some Collection<UInt8>) -> JSON { .string(TokenBase64.encode(bytes, urlSafe: true)) }
+    func text(_ bytes: some Collection<UInt8>) -> JSON { .string(Base64.encode(bytes, urlSafe: true)) }
     var json: JSON = ["use": "sig", "kid": .string(keyID), "alg": .string(algorithm)]
     switch key {
     case .es256(let key):

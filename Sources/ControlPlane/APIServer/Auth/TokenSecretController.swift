@@ -1,3 +1,4 @@
+import APIMachinery
 import JSONCodec
 import KubernetesAPI
 import KubernetesClient
@@ -66,11 +67,11 @@ struct TokenSecretController: Sendable {
     if !isOwn || secret["data"]["token"].isEmpty {
       let claims = ServiceAccountTokens.Claims(
         namespace: namespace, account: account, accountUID: uid, audiences: [], expires: .max, issued: 0, id: "", legacySecret: name)
-      result["data"]["token"] = .string(TokenBase64.encode(Array(try tokens.token(claims).utf8)))
+      result["data"]["token"] = .string(Base64.encode(Array(try tokens.token(claims).utf8)))
     }
     result["metadata"]["annotations"][Self.uidAnnotation] = .string(uid)
-    result["data"]["ca.crt"] = .string(TokenBase64.encode(Array(authorityPEM.utf8)))
-    result["data"]["namespace"] = .string(TokenBase64.encode(Array(namespace.utf8)))
+    result["data"]["ca.crt"] = .string(Base64.encode(Array(authorityPEM.utf8)))
+    result["data"]["namespace"] = .string(Base64.encode(Array(namespace.utf8)))
     return result == secret ? nil : result
   }
 

@@ -12,11 +12,16 @@ package struct NodeLifecycleReconciler: Reconciler {
   package let name = "node-controller"
   package let watched: [Kind] = [.node, .lease, .pod]
   private let heartbeats = Memory<String>()
+  private let pace = EvictionPace()
   package init() {}
 
   package func keys(for change: Change, in cluster: any ClusterReader) -> [ObjectName] {
     switch change.kind {
-    case .node: return [change.name]
+    case .node:
+      let ready = change.states.map { $0.condition("Ready")?["status"].string }
+      guard change.states.count < 2 || ready[0] != ready[1] else { return [change.name] }
+      // One more or less changes how much of its zone is out of order.
+      return [change.name] + cluster.objects(.node, namespace: nil).filter { !Self.isReady($0) && $0.objectName != change.name }.map(\.objectName)
     case .lease: return change.name.namespace == Self.leaseNamespace ? [ObjectName("", change.name.name)] : []
     default:
       // A pod that says that it is ready on a node that is not.
@@ -50,7 +55,7 @@ package struct NodeLifecycleReconciler: Reconciler {
     } else {
       writes.append(.requeue(after: patience - silence))
     }
-    writes += Self.taint(node, now: now)
+    writes += taint(node, in: cluster, now: now)
     if !Self.isReady(node), node.condition("Ready") != nil { writes += markPods(node, in: cluster, now: now) }
     return writes
   }
@@ -81,12 +86,28 @@ package struct NodeLifecycleReconciler: Reconciler {
     return status
   }
 
-  /// The taints that the node's conditions call for, beside those of others.
-  private static func taint(_ node: JSON, now: Timestamp) -> [Write] {
+  /// The taints that the node's conditions call for, as fast as its zone allows.
+  private func taint(_ node: JSON, in cluster: any ClusterReader, now: Timestamp) -> [Write] {
+    guard let ready = node.condition("Ready")?["status"].string, ready != "True" else { return Self.taint(node, evicts: false, now: now) }
+    let key = "node.kubernetes.io/" + (ready == "Unknown" ? "unreachable" : "not-ready")
+    let evicts = (node["spec"]["taints"].array ?? []).contains { $0["key"].string == key && $0["effect"].string == "NoExecute" }
+    let others = cluster.objects(.node, namespace: nil).filter { $0.objectName != node.objectName }
+    let disruption = NodeDisruption(others + [node])
+    if disruption.isTotal { return Self.taint(node, evicts: false, now: now) }
+    guard !evicts else { return Self.taint(node, evicts: true, now: now) }
+    let zone = NodeDisruption.zone(node)
+    guard let pause = disruption.pause(in: zone) else { return Self.taint(node, evicts: false, now: now) }
+    let wait = pace.wait(node.objectName.name, zone: zone, pause: pause, now: now)
+    return Self.taint(node, evicts: wait == 0, now: now) + (wait > 0 ? [.requeue(after: wait)] : [])
+  }
+
+  /// The taints of the node beside those of others; `evicts`: pods that do not tolerate them go.
+  private static func taint(_ node: JSON, evicts: Bool, now: Timestamp) -> [Write] {
     var wanted: [(key: String, effect: String)] = []
     let ready = node.condition("Ready")?["status"].string
-    if ready == "False" { wanted += [("not-ready", "NoSchedule"), ("not-ready", "NoExecute")] }
-    if ready == "Unknown" { wanted += [("unreachable", "NoSchedule"), ("unreachable", "NoExecute")] }
+    if ready == "False" { wanted.append(("not-ready", "NoSchedule")) }
+    if ready == "Unknown" { wanted.append(("unreachable", "NoSchedule")) }
+    if evicts, let key = wanted.first?.key { wanted.append((key, "NoExecute")) }
     let pressures = [
       ("MemoryPressure", "memory-pressure"), ("DiskPressure", "disk-pressure"), ("PIDPressure", "pid-pressure"),
       ("NetworkUnavailable", "network-unavailable"),

@@ -13,16 +13,19 @@ package struct PodCollectionReconciler: Reconciler {
 
   package let name = "pod-garbage-collector"
   package let watched: [Kind] = [.node, .pod]
+  /// Somebody vouches that the node is off: its pods can be started elsewhere.
+  static let outOfService = "node.kubernetes.io/out-of-service"
   private let missing = Memory<Bool>()
   package init() {}
 
   /// Keys are names of nodes; a pod without a node has its own.
   package func keys(for change: Change, in cluster: any ClusterReader) -> [ObjectName] {
-    if change.kind == .node { return change.new == nil || change.old == nil ? [change.name] : [] }
+    if change.kind == .node { return change.states.count < 2 || Self.isOut(change.object) ? [change.name] : [] }
     guard let pod = change.new else { return [] }
     if pod.hasEnded, change.old?.hasEnded != true { return [Self.endedKey] }
     if pod.podNode.isEmpty { return pod.isBeingDeleted ? [change.name] : [] }
-    return cluster.object(.node, "", pod.podNode) == nil ? [ObjectName("", pod.podNode)] : []
+    let node = cluster.object(.node, "", pod.podNode)
+    return node == nil || (pod.isBeingDeleted && Self.isOut(node!)) ? [ObjectName("", pod.podNode)] : []
   }
 
   package func reconcile(_ key: ObjectName, in cluster: any ClusterReader, _ circumstances: Circumstances) -> [Write] {
@@ -32,9 +35,10 @@ package struct PodCollectionReconciler: Reconciler {
       guard let pod = cluster.object(.pod, key), pod.isBeingDeleted, pod.podNode.isEmpty else { return [] }
       return [.delete(.pod, key, uid: pod.uid, Write.Deletion(graceSeconds: 0))]
     }
-    guard cluster.object(.node, key) == nil else {
+    if let node = cluster.object(.node, key) {
       missing.forget(key.name)
-      return []
+      guard Self.isOut(node) else { return [] }
+      return cluster.pods(onNode: key.name).filter(\.isBeingDeleted).flatMap { Self.forced($0, "PodGC: node is out of service", now) }
     }
     let pods = cluster.pods(onNode: key.name)
     guard !pods.isEmpty else {
@@ -43,12 +47,18 @@ package struct PodCollectionReconciler: Reconciler {
     }
     let left = Self.quarantine - now.seconds(since: missing.since(key.name, true, now: now))
     if left > 0 { return [.requeue(after: left)] }
-    return pods.flatMap { pod -> [Write] in
-      let deletion = Write.delete(.pod, pod.objectName, uid: pod.uid, Write.Deletion(graceSeconds: 0))
-      guard !pod.hasEnded else { return [deletion] }
-      let mark = Disruption.mark(pod, "DeletionByPodGC", "PodGC: node no longer exists", now: now, phase: "Failed")
-      return [mark, deletion]
-    }
+    return pods.flatMap { Self.forced($0, "PodGC: node no longer exists", now) }
+  }
+
+  private static func isOut(_ node: JSON) -> Bool {
+    node.condition("Ready")?["status"].string != "True"
+      && (node["spec"]["taints"].array ?? []).contains { $0["key"].string == outOfService }
+  }
+
+  private static func forced(_ pod: JSON, _ why: String, _ now: Timestamp) -> [Write] {
+    let deletion = Write.delete(.pod, pod.objectName, uid: pod.uid, Write.Deletion(graceSeconds: 0))
+    guard !pod.hasEnded else { return [deletion] }
+    return [Disruption.mark(pod, "DeletionByPodGC", why, now: now, phase: "Failed"), deletion]
   }
 
   private func dropEnded(in cluster: any ClusterReader) -> [Write] {

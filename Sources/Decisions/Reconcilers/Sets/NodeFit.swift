@@ -25,7 +25,7 @@ struct NodeFit {
   }
 
   /// A NodeSelector: any of its terms, all of a term's expressions.
-  private static func matches(_ selector: JSON, labels: JSON, name: String) -> Bool {
+  static func matches(_ selector: JSON, labels: JSON, name: String) -> Bool {
     guard let terms = selector["nodeSelectorTerms"].array else { return true }
     return terms.contains { term in
       let expressions = term["matchExpressions"].array ?? []

@@ -113,8 +113,14 @@ struct StatefulPods {
     return condemned.isEmpty || !isOrdered
   }
 
-  /// Replaces one pod of an old revision, the highest first, once those above it work.
+  /// How many pods an update may take away at a time: `maxUnavailable`, of the replicas, at least one.
+  private var rollingMost: Int {
+    max(1, scaled(spec["updateStrategy"]["rollingUpdate"]["maxUnavailable"], of: replicas, roundingUp: false) ?? 1)
+  }
+
+  /// Replaces pods of an old revision, the highest first, while no more than `rollingMost` do not work.
   private mutating func roll() {
+    guard rollingMost == 1 else { return rollSeveral() }
     for ordinal in wanted.reversed() where ordinal - start >= partition {
       guard let pod = members[ordinal] else { return }
       if revision(pod) != updateName, !pod.isBeingDeleted {
@@ -125,6 +131,22 @@ struct StatefulPods {
         if let left = pod.secondsUntilAvailable(minReadySeconds: minReady, now: now) { writes.append(.requeue(after: left)) }
         return
       }
+    }
+  }
+
+  private mutating func rollSeveral() {
+    var left = rollingMost - wanted.count { ordinal in members[ordinal].map { !isHealthy($0) || !isAvailable($0) } ?? true }
+    for ordinal in wanted.reversed() where ordinal - start >= partition {
+      guard let pod = members[ordinal], revision(pod) != updateName, !pod.isBeingDeleted else { continue }
+      // One that does not work anyway costs nothing.
+      let isWorking = isHealthy(pod) && isAvailable(pod)
+      guard !isWorking || left > 0 else { continue }
+      if isWorking { left -= 1 }
+      delete(pod)
+    }
+    for ordinal in wanted {
+      guard let pod = members[ordinal], let wait = pod.secondsUntilAvailable(minReadySeconds: minReady, now: now) else { continue }
+      writes.append(.requeue(after: wait))
     }
   }
 

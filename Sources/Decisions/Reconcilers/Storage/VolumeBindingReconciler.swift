@@ -62,7 +62,10 @@ package struct VolumeBindingReconciler: Reconciler {
         .event(.persistentVolumeClaim, claim, "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
       ]
     }
-    let suiting = cluster.objects(.persistentVolume, namespace: nil).filter { suits($0, claim, className) }
+    let node = claim["metadata"]["annotations"][LocalPathReconciler.selectedNode].string.map { cluster.object(.node, "", $0) ?? .null }
+    let suiting = cluster.objects(.persistentVolume, namespace: nil).filter {
+      suits($0, claim, className) && Self.reaches($0, node)
+    }
     // One that was made for this claim comes first, then the smallest.
     let best = suiting.min { a, b in
       let (forA, forB) = (!a["spec"]["claimRef"].isNull, !b["spec"]["claimRef"].isNull)
@@ -86,6 +89,12 @@ package struct VolumeBindingReconciler: Reconciler {
           ["metadata": ["uid": .string(claim.uid), "annotations": [annotation: .string(provisioner)]]]))
     }
     return writes
+  }
+
+  /// Whether a volume can be used on the node that the scheduler chose; nil: it chose none.
+  private static func reaches(_ volume: JSON, _ node: JSON?) -> Bool {
+    guard let node, volume["spec"]["claimRef"].isNull else { return true }
+    return NodeFit.matches(volume["spec"]["nodeAffinity"]["required"], labels: node["metadata"]["labels"], name: node.objectName.name)
   }
 
   private static func capacity(_ volume: JSON) -> Quantity { volume["spec"]["capacity"]["storage"].quantity ?? Quantity(0) }

@@ -123,6 +123,8 @@ actor PodVolumeSet {
     switch found.source {
     case .hostPath(let type): try HostPathVolume.prepare(type, found.path, volume: volumeName)
     case .local:
+      let local = LocalVolumes(dataDirectory: settings.dataDirectory)
+      if local.owns(found.path), case .nothing = HostPathVolume.find(found.path) { try local.make(found.path) }
       switch HostPathVolume.find(found.path) {
       case .directory: try giveToGroup(found.path, pod, readOnly: found.isReadOnly)
       case .nothing: throw VolumeError(volume: volumeName, "path \"\(found.path)\" does not exist")

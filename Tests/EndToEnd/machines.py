@@ -1,0 +1,185 @@
+"""A cluster of three nodes, each in a network namespace of its own: one dies with its pods, and comes back. And volumes of a node's disk."""
+import contextlib, json, os, shutil, signal, subprocess, time
+from harness import *
+
+# Pods say that they tolerate a dead node for this long; by default it is five minutes.
+TOLERATED = 5
+SILENCE = 50
+
+
+class Three:
+    """A server and three agents that reach each other over a bridge; pods do not speak across nodes here."""
+
+    def __init__(self, index):
+        self.index, self.bridge = index, f"e{index}br"
+        self.server = Node(index)
+        self.agents = [Node(index + 1 + i) for i in range(3)]
+        self.names = [f"n{i}" for i in range(3)]
+        self.ranges = ["--pod-cidr", f"10.{200 + index}.0.0/16", "--service-cidr", f"10.{220 + index}.0.0/16"]
+
+    def address(self, i):
+        return f"10.99.{self.index}.{10 + i}"
+
+    def namespace(self, i):
+        return f"swiftlet-{self.agents[i].prefix}"
+
+    def start(self):
+        home = f"10.99.{self.index}.1"
+        sh("ip", "link", "add", self.bridge, "type", "bridge")
+        sh("ip", "addr", "add", f"{home}/24", "dev", self.bridge)
+        sh("ip", "link", "set", self.bridge, "up")
+        for i in range(3):
+            name, outer = self.namespace(i), f"e{self.index}v{i}"
+            sh("ip", "netns", "add", name)
+            sh("ip", "link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", name)
+            sh("ip", "link", "set", outer, "master", self.bridge, "up")
+            for command in (["addr", "add", f"{self.address(i)}/24", "dev", "eth0"], ["link", "set", "eth0", "up"], ["link", "set", "lo", "up"],
+                            ["route", "add", "default", "via", home]):
+                sh("ip", "-n", name, *command)
+        s = self.server
+        with open(s.log, "a") as log:
+            s.process = subprocess.Popen([f"{BIN}/swiftlet", "server", *s.options()[:4], "--listen", f"{home}:{s.port}", "--advertise-address", home,
+                                          "--kubeconfig", s.kubeconfig, *self.ranges], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        eventually("the server is ready", lambda: s.process.poll() is None and s.kubectl("get", "--raw", "/readyz", check=False)[0] == 0, timeout=30)
+        for i in range(3):
+            text = sh(f"{BIN}/swiftlet", "kubeconfig", "--data-dir", s.data, "--node", self.names[i], "--node-ip", self.address(i))[1]
+            path = f"{self.agents[i].dir}/kubeconfig"
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                file.write(text)
+            self.start_agent(i)
+        eventually("three nodes are Ready", lambda: s.out("get", "nodes", "--no-headers").count(" Ready ") == 3, timeout=60)
+        for agent in self.agents:
+            agent.image()
+
+    def start_agent(self, i):
+        a = self.agents[i]
+        command = [f"{BIN}/swiftlet", "agent", *a.options(), "--log-dir", a.logs, "--kubeconfig", f"{a.dir}/kubeconfig", "--node-ip", self.address(i),
+                   "--kubelet-port", str(a.kubelet_port), "--interface-prefix", a.prefix, *self.ranges, "--allow-missing-controllers"]
+        with open(a.log, "a") as log:
+            a.process = subprocess.Popen(["nsenter", f"--net=/run/netns/{self.namespace(i)}", *command], stdout=log, stderr=log,
+                                         stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def down(self, i, *extra):
+        sh("nsenter", f"--net=/run/netns/{self.namespace(i)}", f"{BIN}/swiftlet", "down", *self.agents[i].options(), *extra, timeout=120)
+
+    def end(self):
+        for i, agent in enumerate(self.agents):
+            agent.stop()
+            if os.path.exists(agent.data):
+                self.down(i, "--purge")
+        self.server.stop()
+        if os.path.exists(self.server.data):
+            sh(f"{BIN}/swiftlet", "down", "--purge", *self.server.options()[:4], timeout=120)
+        for i in range(3):
+            sh("ip", "netns", "del", self.namespace(i), check=False)
+            sh("ip", "link", "del", f"e{self.index}v{i}", check=False)
+        sh("ip", "link", "del", self.bridge, check=False)
+        for node in [self.server, *self.agents]:
+            shutil.rmtree(node.dir, ignore_errors=True)
+
+
+def workload(kind, name, replicas):
+    taints = ("node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready")
+    tolerations = [dict(key=key, operator="Exists", effect="NoExecute", tolerationSeconds=TOLERATED) for key in taints]
+    template = pod(name, tolerations=tolerations, terminationGracePeriodSeconds=1, topologySpreadConstraints=[dict(
+        maxSkew=1, topologyKey="kubernetes.io/hostname", whenUnsatisfiable="ScheduleAnyway", labelSelector=dict(matchLabels=dict(app=name)))])
+    spec = dict(replicas=replicas, selector=dict(matchLabels=dict(app=name)), template=dict(metadata=dict(labels=dict(app=name)), spec=template["spec"]))
+    if kind == "StatefulSet":
+        spec.update(serviceName=name, podManagementPolicy="Parallel")
+    return dict(apiVersion="apps/v1", kind=kind, metadata=dict(name=name), spec=spec)
+
+
+def members(server, name):
+    return [(p["metadata"]["name"], p["metadata"]["uid"], p["spec"].get("nodeName"), bool(p["metadata"].get("deletionTimestamp")))
+            for p in server.json("get", "pods", "-l", f"app={name}")["items"]]
+
+
+@test
+def a_node_dies_and_returns(_):
+    three = Three(7)
+    server = three.server
+    try:
+        three.start()
+        server.apply(workload("Deployment", "web", 3))
+        server.apply(workload("StatefulSet", "db", 3))
+        for what in ("deployment/web", "statefulset/db"):
+            server.out("rollout", "status", what, "--timeout=60s")
+        homes = {node for _, _, node, _ in members(server, "db")}
+        expect(len(homes) == 3, f"the pods are not spread: {members(server, 'db')}")
+
+        victim = 2
+        before = {name: uid for name, uid, node, _ in members(server, "db") if node == three.names[victim]}
+        process = three.agents[victim].process
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        three.down(victim)
+        died = time.monotonic()
+        def alive(name):
+            return [m for m in members(server, name) if m[2] and m[2] != three.names[victim] and not m[3]]
+        eventually("the deployment's pod is started elsewhere", lambda: len(alive("web")) == 3, timeout=SILENCE + TOLERATED + 60, every=1)
+        took = time.monotonic() - died
+        expect(took >= TOLERATED, f"the pods were given up after {took:.0f} s")
+        server.out("rollout", "status", "deployment/web", "--timeout=60s")
+
+        # Nobody knows whether the set's pod still runs: it must not be started a second time.
+        for _ in range(5):
+            for name, uid in before.items():
+                there = [m for m in members(server, "db") if m[0] == name]
+                expect(len(there) == 1 and there[0][1] == uid, f"{name} was replaced although its node is only silent: {there}")
+            time.sleep(1)
+
+        three.start_agent(victim)
+        eventually("the node is back", lambda: server.out("get", "nodes", "--no-headers").count(" Ready ") == 3, timeout=60, every=0.5)
+        eventually("the set's pod is another one", lambda: all(uid not in before.values() for _, uid, _, _ in members(server, "db")), timeout=60)
+        server.out("rollout", "status", "statefulset/db", "--timeout=60s")
+        eventually("no taint is left", lambda: not server.json("get", "node", three.names[victim])["spec"].get("taints"), timeout=30)
+        eventually("the node runs what the cluster says", lambda: ps(three.agents[victim]) == sorted(
+            n for n, _, node, _ in members(server, "db") + members(server, "web") if node == three.names[victim]), timeout=30)
+        server.out("delete", "deployment/web", "statefulset/db", "--timeout=60s")
+        eventually("all pods go", lambda: not server.json("get", "pods")["items"], timeout=60)
+    finally:
+        three.end()
+
+
+def ps(agent):
+    """Names of the pods that a node itself says it runs."""
+    return sorted({word.split("/")[-1] for line in agent.swiftlet("ps")[1].splitlines()[1:] for word in line.split()[:2] if word.startswith(("web-", "db-", "default/"))})
+
+
+def a_set(name, replicas, size="1Mi"):
+    made = workload("StatefulSet", name, replicas)
+    made["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = [dict(name="data", mountPath="/data")]
+    made["spec"]["volumeClaimTemplates"] = [dict(metadata=dict(name="data"), spec=dict(accessModes=["ReadWriteOnce"], resources=dict(requests=dict(storage=size))))]
+    return made
+
+
+@test
+def claims_get_a_directory(node):
+    """A StatefulSet with claims that name no class: each pod gets a directory of its node, keeps it, and it goes with the claim."""
+    classes = node.json("get", "storageclass", "local-path")
+    expect(classes["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"] == "true", classes)
+    node.apply(a_set("keeper", 2))
+    node.out("rollout", "status", "statefulset/keeper", "--timeout=90s")
+    for i in range(2):
+        node.out("exec", f"keeper-{i}", "--", "sh", "-c", f"echo {i} > /data/mine")
+    volumes = {c["metadata"]["name"]: c["spec"]["volumeName"] for c in node.json("get", "pvc", "-l", "app=keeper")["items"]}
+    expect(sorted(volumes) == ["data-keeper-0", "data-keeper-1"], volumes)
+    path = lambda i: f"{node.data}/local-volumes/{volumes[f'data-keeper-{i}']}"
+    expect([open(f"{path(i)}/mine").read() for i in range(2)] == ["0\n", "1\n"], "the files lie on the node")
+    node.out("delete", "pod", "keeper-0", "--wait")
+    node.ready("keeper-0", timeout=60)
+    expect(node.out("exec", "keeper-0", "--", "cat", "/data/mine") == "0\n", "the new pod has not the old one's files")
+    node.out("delete", "statefulset", "keeper", "--timeout=60s")
+    expect(os.path.exists(path(0)), "the claim is still there, and its files must be")
+    node.out("delete", "pvc", "data-keeper-0", "data-keeper-1", "--timeout=60s")
+    eventually("the volumes go", lambda: not [v for v in node.json("get", "pv")["items"] if v["metadata"]["name"] in volumes.values()], timeout=40)
+    expect(not os.path.exists(path(0)) and not os.path.exists(path(1)), "the directories outlive their volumes")
+
+
+@test
+def a_deleted_class_stays_away(node):
+    node.out("delete", "storageclass", "local-path")
+    node.stop()
+    node.start()
+    time.sleep(2)
+    expect(node.kubectl("get", "storageclass", "local-path", check=False)[0] != 0, "the class that somebody deleted is back")
