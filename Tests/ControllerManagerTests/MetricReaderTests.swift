@@ -64,7 +64,7 @@ private struct Adapters: APITransport {
     let answer = await reading(
       metric,
       [
-        "/apis/apiregistration.k8s.io/v1/apiservices/v1beta2.custom.metrics.k8s.io": ["metadata": ["name": "v1beta2.custom.metrics.k8s.io"]],
+        "/apis/apiregistration.k8s.io/v1/apiservices/v1beta2.custom.metrics.k8s.io": ["kind": "APIService"],
         "/apis/custom.metrics.k8s.io/v1beta2/\(place)/hits?metricLabelSelector=verb=GET": ["items": [value("x", "3k")]],
       ])
     guard case .value(let milli) = answer else { Issue.record("\(answer)"); return }

@@ -121,7 +121,9 @@ private func scale(_ replicas: Int) -> JSON { ["spec": ["replicas": JSON(replica
     var object = autoscaler(50, max: 100)
     object["spec"]["metrics"] = [metric]
     object["spec"]["minReplicas"] = JSON(least)
-    object["spec"]["behavior"] = ["scaleDown": ["stabilizationWindowSeconds": 0], "scaleUp": ["policies": [["type": "Pods", "value": 100, "periodSeconds": 15]]]]
+    object["spec"]["behavior"] = [
+      "scaleDown": ["stabilizationWindowSeconds": 0], "scaleUp": ["policies": [["type": "Pods", "value": 100, "periodSeconds": 15]]],
+    ]
     var round = AutoscalerRound(object, history: AutoscalerHistory(), now: now)
     round.decide(scale: scale(present), pods: (0..<(ready ?? present)).map { pod("p\($0)") }, readings: [reading])
     guard case .update(_, let written, _)? = round.writes.last else { return (nil, .null) }

@@ -97,7 +97,8 @@ extension FakeCluster {
   /// An object that somebody made by hand, without a kubelet behind it: it is told to be silent, and stays.
   @Test func aNodeWithoutAKubeletStays() throws {
     let cluster = FakeCluster(NodeLifecycleReconciler(), TaintEvictionReconciler(), PodCollectionReconciler(), LeaseCleanupReconciler())
-    cluster.add(.node, ["metadata": ["name": "fake", "namespace": ""], "spec": ["unschedulable": true], "status": ["capacity": ["cpu": "1"]]])
+    cluster.add(
+      .node, ["metadata": ["name": "fake", "namespace": ""], "spec": ["unschedulable": true], "status": ["capacity": ["cpu": "1"]]])
     try cluster.settle()
     try cluster.advance(3600)
     let node = cluster.get(.node, "fake", "")
