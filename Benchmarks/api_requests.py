@@ -84,6 +84,7 @@ def run(options):
         json.dump({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "bench-"}, "data": {"a": "x" * 850}}, body)
         body.flush()
         post = ("-d", body.name, "-H", "content-type: application/json")
+        load.run("warming up", 200, 1, "/api/v1/namespaces")
         before = memory(load.pid)
         load.run("create, 1 client", OBJECTS - CREATES, 1, MAPS, *post)
         load.run("create, 16 clients", CREATES, 16, MAPS, *post)
