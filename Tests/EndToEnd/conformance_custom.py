@@ -221,7 +221,7 @@ def fields_that_are_not_declared(node):
         api.refused(400, 'unknown field "metadata.unknownMeta"', "POST", f"{apps}?{strict}", body("d", "", ',"unknownMeta":"x"'))
         api.refused(500, "failed to create typed patch object", "PATCH", f"{apps}/d?{strict}", body("d", extra), APPLY)
         warned = api.ask("POST", f"{apps}?fieldValidation=Warn&dryRun=All", body("d", extra))
-        expect(warned.code == 201 and any('unknown field "spec.foo"' in w for w in warned.headers.get_all("Warning")), f"{warned.code} {warned.headers}")
+        expect(warned.code == 201 and any(r'unknown field \"spec.foo\"' in w for w in warned.headers.get_all("Warning")), f"{warned.code} {warned.headers}")
         silent = api.ask("POST", f"{apps}?fieldValidation=Ignore&dryRun=All", body("d", extra))
         expect(silent.code == 201 and not silent.headers.get_all("Warning"), f"{silent.headers}")
         # Custom resources: with a schema, with what is kept, and with an embedded object.
@@ -242,7 +242,9 @@ def fields_that_are_not_declared(node):
                            (thing(good + "  embeddedObj: {apiVersion: v1, kind: ConfigMap, metadata: {name: n, unknownSubMeta: x}}\n"), "spec.embeddedObj.metadata.unknownSubMeta"),
                            (thing(good + "  embeddedObj: {apiVersion: v1, kind: ConfigMap, unknownRoot: y, metadata: {name: n}}\n"), "spec.embeddedObj.unknownRoot")):
             answer = apply(text)
-            expect(answer.code == 400 and part in answer.message, f"{part}: {answer.code} {answer.message}")
+            # What a type does not have is told by the merge, as upstream, and not by the decoder.
+            told = answer.code == 400 and part in answer.message or answer.code == 500 and f".{part}: field not declared in schema" in answer.message
+            expect(told, f"{part}: {answer.code} {answer.message}")
             answer = api.ask("POST", f"{things}?{strict}", text.replace("name: f", "name: g"), "application/yaml")
             expect(answer.code == 400 and "strict decoding error" in answer.message and part in answer.message, f"POST {part}: {answer.code} {answer.message}")
         expect(apply(thing(good + "  kept: {anything: [1, {a: b}]}\n")).code == 200, "what is kept")

@@ -15,7 +15,7 @@ def namespace(node, labels=None):
         eventually("the default account", lambda: api.ask("GET", f"{V1}/namespaces/{name}/serviceaccounts/default").code == 200)
         yield api, f"{V1}/namespaces/{name}"
     finally:
-        api.delete(f"{V1}/namespaces/{name}")
+        api.ask("DELETE", f"{V1}/namespaces/{name}")
         eventually(f"{name} is gone", lambda: api.ask("GET", f"{V1}/namespaces/{name}").code == 404, 30)
 
 
