@@ -395,6 +395,18 @@ private func container(_ more: String) -> String { #"{"containers":[{"name":"c",
     #expect(try problems(plural, group, text) == expected)
   }
 
+  /// The volumes of a StatefulSet's claims are its pods', though its template does not name them.
+  @Test func setsMountTheirClaims() throws {
+    func set(mount: String) -> String {
+      let container = #"{"name":"c","image":"a","volumeMounts":[{"name":"\#(mount)","mountPath":"/data"}]}"#
+      let template = #"{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[\#(container)]}}"#
+      let claim = #"{"metadata":{"name":"data"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}"#
+      return #"{"spec":{"selector":{"matchLabels":{"a":"b"}},"template":\#(template),"volumeClaimTemplates":[\#(claim)]}}"#
+    }
+    #expect(try problems("statefulsets", "apps", set(mount: "data")) == [])
+    #expect(try problems("statefulsets", "apps", set(mount: "dat")) == [#"spec.template.spec.containers[0].volumeMounts[0].name: Not found: "dat""#])
+  }
+
   /// Plural, group, old, new, beginning of the only error.
   @Test(arguments: [
     (
