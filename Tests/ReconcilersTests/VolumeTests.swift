@@ -216,4 +216,16 @@ private func claim(_ name: String, _ size: String, className: String = "") -> JS
     try cluster.settle()
     #expect(cluster.all(.volumeAttachment).isEmpty && cluster.get(.node, "n", "")["status"]["volumesAttached"].isNull)
   }
+
+  @Test func attachmentsOfOthersStay() throws {
+    let cluster = FakeCluster(AttachmentReconciler())
+    cluster.add(
+      .volumeAttachment,
+      [
+        "metadata": ["name": "somebodys", "namespace": ""],
+        "spec": ["attacher": "e2e.example", "nodeName": "none", "source": ["persistentVolumeName": "none"]],
+      ])
+    try cluster.settle()
+    #expect(cluster.all(.volumeAttachment).count == 1)
+  }
 }

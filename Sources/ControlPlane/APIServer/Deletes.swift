@@ -106,7 +106,7 @@ extension Resources {
             last["metadata"]["deletionTimestamp"] = .string(Timestamp.now.rfc3339)
             last["metadata"]["deletionGracePeriodSeconds"] = 0
           }
-          let stored = try await deletable(last, resource)
+          let stored = try await storable(last, resource)
           let revision = try await store.write(.delete(key: value.key, value: StoredForm.encode(stored), .revision(value.revision)))
           last["metadata"]["resourceVersion"] = .string(String(revision))
           if resource.kind == "Service" { await ServiceAddresses.release(ServiceAddresses.held(last), self) }
@@ -114,7 +114,7 @@ extension Resources {
         case .mark(let grace):
           let marked = mark(object, grace: grace, resource)
           if options.isDryRun { return (marked, false) }
-          let stored = try await deletable(marked, resource)
+          let stored = try await storable(marked, resource)
           let revision = try await store.write(.put(key: value.key, value: StoredForm.encode(stored), .revision(value.revision)))
           var result = marked
           result["metadata"]["resourceVersion"] = .string(String(revision))
@@ -138,10 +138,6 @@ extension Resources {
     let attempt = try await attempt(.delete, request, name: request.name ?? "", context, old: object, nil)
     try await admit(attempt, nil, context)
     options.notes.add(context.notes.take())
-  }
-
-  private func deletable(_ object: JSON, _ resource: ResourceInfo) async throws -> JSON {
-    resource.group == resource.storageGroup ? try await storable(object, resource) : EventConversion.toCore(object)
   }
 
   private func mark(_ object: JSON, grace: Int, _ resource: ResourceInfo) -> JSON {

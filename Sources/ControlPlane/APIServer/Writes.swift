@@ -55,7 +55,15 @@ extension Resources {
   }
 
   private static let suffixAlphabet = Array("bcdfghjklmnpqrstvwxz2456789")
-  static func randomSuffix() -> String { String((0..<5).map { _ in suffixAlphabet.randomElement()! }) }
+  static func randomSuffix() -> String {
+    // One question to the kernel, not one for each letter: 64 bits are many more than five letters of 27 use.
+    var bits = UInt64.random(in: .min ... .max)
+    return String(
+      (0..<5).map { _ in
+        defer { bits /= UInt64(suffixAlphabet.count) }
+        return suffixAlphabet[Int(bits % UInt64(suffixAlphabet.count))]
+      })
+  }
 
   // MARK: create
 
@@ -64,7 +72,7 @@ extension Resources {
     if resource.custom?.isTerminating == true {
       throw APIFailure.methodNotAllowed("create not allowed while custom resource definition is terminating")
     }
-    var object = resource.group == resource.storageGroup ? body : EventConversion.toCore(body)
+    var object = body
     object["metadata"]["managedFields"] = context.tracksOwnership ? .null : object["metadata"]["managedFields"]
     if let namespace = request.namespace { object["metadata"]["namespace"] = .string(namespace) }
     let base = object["metadata"]["generateName"].string ?? ""
@@ -219,12 +227,10 @@ extension Resources {
   }
 
   private func replace(
-    _ presentedOld: JSON, _ value: StoredValue, _ changed: JSON, _ request: ResourceRequest, _ context: WriteContext
+    _ old: JSON, _ value: StoredValue, _ changed: JSON, _ request: ResourceRequest, _ context: WriteContext
   ) async throws -> JSON {
     let resource = request.resource
-    let isStoredForm = resource.group == resource.storageGroup
-    let old = isStoredForm ? presentedOld : EventConversion.toCore(presentedOld)
-    var new = isStoredForm ? changed : EventConversion.toCore(changed)
+    var new = changed
     try keepServerFields(&new, old: old, request, context)
     if resource.kind == "Service", context.subresource == nil { ServiceType.dropStaleFields(&new, old: old) }
     if resource.kind == "DaemonSet" { TemplateGeneration.keep(&new, old: old) }
@@ -243,7 +249,7 @@ extension Resources {
     try await runMutating(&new, attempt, context)
     let taken = try await takeAddresses(&new, old: old, resource, context)
     do {
-      let written = try await replaceAdmitted(old, presentedOld, value, new, request, context, attempt)
+      let written = try await replaceAdmitted(old, value, new, request, context, attempt)
       if resource.kind == "Service", !context.isDryRun {
         await ServiceAddresses.release(ServiceAddresses.held(old).subtracting(ServiceAddresses.held(written)), self)
       }
@@ -255,7 +261,7 @@ extension Resources {
   }
 
   private func replaceAdmitted(
-    _ old: JSON, _ presentedOld: JSON, _ value: StoredValue, _ candidate: JSON, _ request: ResourceRequest, _ context: WriteContext,
+    _ old: JSON, _ value: StoredValue, _ candidate: JSON, _ request: ResourceRequest, _ context: WriteContext,
     _ attempt: AdmissionAttempt
   ) async throws -> JSON {
     let resource = request.resource
@@ -267,7 +273,7 @@ extension Resources {
       new["metadata"]["generation"] = JSON((old["metadata"]["generation"].int ?? 0) + 1)
       if resource.kind == "DaemonSet" { TemplateGeneration.count(&new, old: old) }
     }
-    if Self.isUnchanged(new, old), try !isOfOldVersion(value, resource) { return presentedOld }
+    if Self.isUnchanged(new, old), try !isOfOldVersion(value, resource) { return old }
     if context.isDryRun {
       try await withinQuota(new, attempt, context) {}
       return try await presented(try await storable(new, resource), as: resource)
@@ -277,7 +283,7 @@ extension Resources {
         .delete(key: value.key, value: StoredForm.encode(try await storable(new, resource)), .revision(value.revision)))
       new["metadata"]["resourceVersion"] = .string(String(revision))
       if resource.kind == "Service" { await ServiceAddresses.release(ServiceAddresses.held(new), self) }
-      return resource.group == resource.storageGroup ? new : EventConversion.toEventsV1(new)
+      return new
     }
     let written = try await storable(new, resource)
     let revision = try await withinQuota(new, attempt, context) {

@@ -108,10 +108,13 @@ struct ProxyCalls: Sendable {
   private func backend(_ target: Target, _ request: ResourceRequest) async throws -> Backend {
     let namespace = request.namespace ?? ""
     if request.resource.plural == "services" {
-      return try await ServiceBackends(resources: server.resources).resolve(namespace: namespace, name: target.name, port: target.port)
+      return try await ServiceBackends(resources: server.resources).resolve(
+        namespace: namespace, name: target.name, port: target.port, followsNames: false)
     }
     let pod = Pod(try await server.resources.object("pods", namespace: namespace, name: target.name))
-    guard let address = pod.status["podIP"].string, !address.isEmpty else { throw APIFailure.badRequest("address not allowed") }
+    guard let address = pod.status["podIP"].string, !address.isEmpty, isProxyable(address) else {
+      throw APIFailure.badRequest("address not allowed")
+    }
     let containers = pod.spec.containers
     if target.port.isEmpty { return Backend(host: address, port: containers.flatMap(\.ports).first?["containerPort"].int ?? 80) }
     let named = containers.flatMap(\.ports).first { $0["name"].string == target.port }?["containerPort"].int
@@ -125,7 +128,10 @@ struct ProxyCalls: Sendable {
     let nodes = NodeProxy(server: server)
     var (host, port) = try await nodes.kubelet(of: target.name)
     let isKubelet = target.port.isEmpty || Int(target.port) == port
-    if !isKubelet { port = Int(target.port) ?? port }
+    if !isKubelet {
+      guard isProxyable(host) else { throw APIFailure.badRequest("address not allowed") }
+      port = Int(target.port) ?? port
+    }
     let isTLS = isKubelet || target.scheme == "https"
     if isUpgrade {
       let tls = isKubelet ? server.kubelets.tls : isTLS ? try Self.anybody() : nil
@@ -148,6 +154,10 @@ struct ProxyCalls: Sendable {
     _ served: ServedRequest, url: String, client: HTTPClient, adding extra: [(String, String)] = []
   ) async throws -> ServedResponse {
     let answer = try await send(served, url: url, client: client, adding: extra)
+    // A browser or client would take its credentials along to wherever the other server points.
+    if (300...399).contains(answer.status.code), answer.headers.contains(name: "location") {
+      return .text(.badGateway, "the backend attempted to redirect this request, which is not permitted")
+    }
     return ServedResponse(
       status: answer.status, headers: headers(answer),
       body: .stream { writer in for try await part in answer.body { try await writer.write(part) } })

@@ -13,8 +13,10 @@ struct Backend: Sendable, Hashable {
 struct ServiceBackends: Sendable {
   let resources: Resources
 
-  /// - Parameter port: the name or number of one of the Service's ports; empty for its only one.
-  func resolve(namespace: String, name: String, port: String) async throws -> Backend {
+  /// - Parameters:
+  ///   - port: the name or number of one of the Service's ports; empty for its only one.
+  ///   - followsNames: whether an ExternalName leads out of the cluster, as for webhooks and aggregated servers.
+  func resolve(namespace: String, name: String, port: String, followsNames: Bool = true) async throws -> Backend {
     let service = try await resources.object("services", namespace: namespace, name: name)
     let ports = service["spec"]["ports"].array ?? []
     let chosen =
@@ -23,6 +25,7 @@ struct ServiceBackends: Sendable {
       throw APIFailure.unavailable("no service port \"\(port)\" found for service \"\(name)\"")
     }
     if service["spec"]["type"].string == "ExternalName", let host = service["spec"]["externalName"].string {
+      guard followsNames else { throw APIFailure.unavailable("no endpoints available for service \"\(name)\"") }
       return Backend(host: host, port: number)
     }
     if let backend = try await endpoint(namespace, name, portName: chosen["name"].string ?? "") { return backend }

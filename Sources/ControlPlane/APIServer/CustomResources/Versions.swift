@@ -32,7 +32,7 @@ extension Resources {
 
   /// The form in which an object of a request goes into the store.
   func storable(_ object: JSON, _ resource: ResourceInfo) async throws -> JSON {
-    if resource.group != resource.storageGroup { return object }  // turned into a core event when the request came in
+    if resource.group != resource.storageGroup { return EventConversion.toCore(object) }
     return try await converted(object, to: resource.storageVersion, resource)
   }
 

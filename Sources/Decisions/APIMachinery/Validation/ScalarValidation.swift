@@ -138,9 +138,45 @@ enum IPAddresses {
     return isIPv4(parts[0]) ? length <= 32 : isIPv6(parts[0]) && length <= 128
   }
 
+  /// The 4 or 16 bytes of an address; an IPv4 address within IPv6 (`::ffff:127.0.0.1`) has 4.
+  static func bytes(_ text: String) -> [UInt8]? {
+    if isIPv4(text) { return text.split(separator: ".").compactMap { UInt8($0) } }
+    guard isIPv6(text) else { return nil }
+    let halves = text.components(separatedBy: "::").map { half in
+      half.split(separator: ":").flatMap { part -> [UInt8] in
+        if part.contains(".") { return part.split(separator: ".").compactMap { UInt8($0) } }
+        let value = UInt16(part, radix: 16) ?? 0
+        return [UInt8(value >> 8), UInt8(value & 0xff)]
+      }
+    }
+    let tail = halves.count == 2 ? halves[1] : []
+    let all = halves[0] + [UInt8](repeating: 0, count: 16 - halves[0].count - tail.count) + tail
+    return all.starts(with: [UInt8](repeating: 0, count: 10) + [0xff, 0xff]) ? Array(all[12...]) : all
+  }
+
+  /// Why nothing of the cluster can be behind an address: it means the machine itself or its link (upstream, ValidateEndpointIP).
+  static func specialProblem(_ text: String) -> String? {
+    guard let bytes = bytes(text) else { return nil }
+    let isSmall = bytes.count == 4
+    if bytes.allSatisfy({ $0 == 0 }) { return "may not be unspecified (\(text))" }
+    if isSmall ? bytes[0] == 127 : bytes.dropLast().allSatisfy({ $0 == 0 }) && bytes[15] == 1 {
+      return "may not be in the loopback range (127.0.0.0/8, ::1/128)"
+    }
+    if isSmall ? bytes[0] == 169 && bytes[1] == 254 : bytes[0] == 0xfe && bytes[1] & 0xc0 == 0x80 {
+      return "may not be in the link-local range (169.254.0.0/16, fe80::/10)"
+    }
+    if isSmall ? bytes.starts(with: [224, 0, 0]) : bytes[0] == 0xff && bytes[1] & 0x0f == 2 {
+      return "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
+    }
+    return nil
+  }
+
   static let problem = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
   static let cidrProblem = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 }
+
+/// Whether a request may be passed on to an address that somebody wrote into a status: never to the machine itself or its link.
+package func isProxyable(_ address: String) -> Bool { IPAddresses.specialProblem(address) == nil }
 
 extension String {
   /// The parts between a separator.

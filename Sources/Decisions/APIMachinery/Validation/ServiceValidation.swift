@@ -79,12 +79,7 @@ extension Findings {
     for (i, ip) in spec["externalIPs"].items.enumerated() {
       let at = (path / "externalIPs")[i]
       address(ip, at)
-      let text = ip.string ?? ""
-      if text == "0.0.0.0" || text == "::" { invalid(at, ip, "may not be unspecified (0.0.0.0 or ::)") }
-      if text.hasPrefix("127.") || text == "::1" { invalid(at, ip, "may not be in the loopback range (127.0.0.0/8, ::1/128)") }
-      if text.hasPrefix("169.254.") || text.hasPrefix("fe80:") {
-        invalid(at, ip, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
-      }
+      if let problem = IPAddresses.specialProblem(ip.string ?? "") { invalid(at, ip, problem) }
     }
     let families = spec["ipFamilies"].items
     if families.count > 2 { invalid(path / "ipFamilies", spec["ipFamilies"], "may only hold up to 2 values") }

@@ -94,7 +94,12 @@ extension Findings {
         required(path, "must specify `addresses` or `notReadyAddresses`")
       }
       for list in ["addresses", "notReadyAddresses"] {
-        for (j, item) in subset[list].items.enumerated() { address(item["ip"], (path / list)[j] / "ip") }
+        for (j, item) in subset[list].items.enumerated() {
+          let at = (path / list)[j] / "ip"
+          address(item["ip"], at)
+          guard !Self.isOwnEndpoint(endpoints), let problem = IPAddresses.specialProblem(item["ip"].string ?? "") else { continue }
+          invalid(at, item["ip"], problem)
+        }
       }
       for (j, port) in subset["ports"].items.enumerated() {
         let at = (path / "ports")[j]

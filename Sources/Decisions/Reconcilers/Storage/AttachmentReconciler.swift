@@ -44,6 +44,7 @@ package struct AttachmentReconciler: Reconciler {
       let volume = attachment["spec"]["source"]["persistentVolumeName"].string ?? ""
       have.insert(volume)
       if wanted[volume] == nil {
+        guard Self.isOurs(attachment) else { continue }
         writes += detach(attachment, volume, node, in: cluster, circumstances.now)
       } else {
         unused.forget(attachment.uid)
@@ -69,6 +70,14 @@ package struct AttachmentReconciler: Reconciler {
       }
     }
     return found
+  }
+
+  /// Whether this controller made it; others' stay, as upstream, whatever they name.
+  private static func isOurs(_ attachment: JSON) -> Bool {
+    let spec = attachment["spec"]
+    let made = Self.attachment(
+      spec["source"]["persistentVolumeName"].string ?? "", spec["attacher"].string ?? "", node: spec["nodeName"].string ?? "")
+    return made["metadata"]["name"] == attachment["metadata"]["name"]
   }
 
   private static func attachment(_ volume: String, _ driver: String, node: String) -> JSON {
