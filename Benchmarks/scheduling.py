@@ -1,4 +1,6 @@
-"""The scheduler's decisions alone, and how many hours of simulated clusters pass in a minute: programs of the package in Swift, run as they are."""
+"""The scheduler's decisions alone, and how many hours of simulated clusters pass in a minute: programs of the package in Swift, run as they are.
+
+`make bench` builds the first; the simulator links otherwise (it answers for the C library's clock), so `make simulate` has to have run."""
 import os, re, subprocess, time
 from table import BIN, Skipped, Table
 
