@@ -39,6 +39,8 @@ package struct CertificateAsker: Sendable {
 
   /// Seconds of silence after which a waiting request is told to the log.
   static let patienceSeconds = 10.0
+  /// Seconds to wait where something else will do for the time being.
+  package static var patience: Double { patienceSeconds }
   private static let path = ResourcePath(group: "certificates.k8s.io", "certificatesigningrequests")
 
   let client: KubernetesClient

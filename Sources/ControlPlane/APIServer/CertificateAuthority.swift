@@ -124,8 +124,10 @@ package struct CertificateAuthority: Sendable {
       for organization in organizations { OrganizationName(organization) }
       CommonName(commonName)
     }
+    // What is a node's begins when it was signed: a node that is deleted loses all that it had until then, and nothing later.
+    let backdated = organizations.contains("system:nodes") ? Date.now : Date.now.addingTimeInterval(-3600)
     let pem = try issue(
-      .init(leaf.publicKey), subject: subject, from: Date.now.addingTimeInterval(-3600),
+      .init(leaf.publicKey), subject: subject, from: backdated,
       to: Date.now.addingTimeInterval(Self.leafYearsValid * Self.secondsPerYear),
       extensions: Certificate.Extensions {
         Critical(BasicConstraints.notCertificateAuthority)
