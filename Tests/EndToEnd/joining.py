@@ -188,16 +188,17 @@ def certificates_are_renewed(_):
         c.server.ready("one")
         before = c.server.json("get", "pod", "one")["status"]["containerStatuses"]
         expect(seconds_of(c.certificate()) == 15, f"{seconds_of(c.certificate())} s")
-        seen, begun, failures = {c.certificate()}, time.monotonic(), 0
+        seen, begun, failures = {c.certificate()}, time.monotonic(), []
         servings = {c.certificate(f"{c.agent.data}/agent/serving.pem")}
         while time.monotonic() < begun + 50:
             seen.add(c.certificate())
             servings.add(c.certificate(f"{c.agent.data}/agent/serving.pem"))
             # Both directions at any time: the agent's requests, and the server's to the agent.
-            failures += c.server.kubectl("exec", "one", "--", "true", check=False)[0] != 0
+            code, _, errors = c.server.kubectl("exec", "one", "--", "true", check=False)
+            failures += [f"{time.strftime('%T')} {errors}"] if code else []
             time.sleep(0.2)
         expect(len(seen) >= 4 and len(servings) >= 4, f"{len(seen)} certificates and {len(servings)} of the endpoint in 50 s")
-        expect(failures == 0, f"{failures} calls failed meanwhile")
+        expect(not failures, f"calls failed meanwhile: {failures}")
         c.server.apply(pod("two"))
         c.server.ready("two")
         expect(c.server.json("get", "pod", "one")["status"]["containerStatuses"] == before, "the container was restarted")

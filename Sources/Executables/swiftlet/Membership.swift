@@ -55,7 +55,8 @@ final class Membership: Sendable {
   ) async throws -> Membership {
     let files = try MembershipFiles(data: data)
     let token = try join.joinToken()
-    var credential = try await usable(try files.credential(), token, nodeName, data, group, log)
+    let stored = try files.credential()
+    var credential = try await usable(stored, token, nodeName, data, group, log)
     if var known = credential?.kubeconfig, let server = join.server, server != known.server {
       known.server = server
       credential = NodeCredential(known)
@@ -64,7 +65,9 @@ final class Membership: Sendable {
       guard let token else {
         throw StartFailure("this machine has joined no cluster yet. Give --server URL and --token TOKEN (on the server: swiftlet token create).")
       }
-      let joined = try await joined(join, token, nodeName ?? Machine.hostname, group, log)
+      // Who comes back is who it was.
+      let name = nodeName ?? stored?.nodeName ?? Machine.hostname
+      let joined = try await joined(join, token, server: join.server ?? stored?.kubeconfig.server, name, group, log)
       try files.keep(joined)
       credential = joined
     }
@@ -110,9 +113,9 @@ final class Membership: Sendable {
   }
 
   private static func joined(
-    _ join: JoinOptions, _ token: JoinToken, _ nodeName: String, _ group: MultiThreadedEventLoopGroup, _ log: Logger
+    _ join: JoinOptions, _ token: JoinToken, server: String?, _ nodeName: String, _ group: MultiThreadedEventLoopGroup, _ log: Logger
   ) async throws -> NodeCredential {
-    guard let server = join.server else { throw StartFailure("--token needs --server, the URL of the cluster's API server") }
+    guard let server else { throw StartFailure("--token needs --server, the URL of the cluster's API server") }
     do {
       let credential = try await Joining(server: server, token: token, userAgent: userAgent, group: group, log: log).join(as: nodeName)
       log.info("joined \(server) as node \(nodeName); the certificate is good until \(text(credential.notAfter))")
@@ -165,7 +168,7 @@ final class Membership: Sendable {
     guard let token = try join.joinToken() else {
       throw StartFailure("it is over; start the agent with --server \(credential.kubeconfig.server) and a new --token")
     }
-    return try await Self.joined(join, token, credential.nodeName, group, log)
+    return try await Self.joined(join, token, server: credential.kubeconfig.server, credential.nodeName, group, log)
   }
 
   private func refused(_ message: String) {

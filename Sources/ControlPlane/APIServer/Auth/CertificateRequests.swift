@@ -123,8 +123,9 @@ extension CertificateAuthority {
 
   /// A certificate for a request that has been approved, as PEM.
   func sign(
-    _ request: CertificateRequest, usages: Set<String>, expirationSeconds: Int?, secondsMax: Int = requestSecondsMax, now: Date = .now
+    _ request: CertificateRequest, usages: Set<String>, expirationSeconds: Int?, secondsMax: Int = requestSecondsMax
   ) throws -> String {
+    let now = Date(timeIntervalSince1970: Date.now.timeIntervalSince1970.rounded(.down))
     let seconds = min(expirationSeconds ?? secondsMax, secondsMax)
     let purposes: [ExtendedKeyUsage.Usage] =
       (usages.contains("client auth") ? [.clientAuth] : []) + (usages.contains("server auth") ? [.serverAuth] : [])
