@@ -125,6 +125,8 @@ let executables: [Target] = [
 // Tests sit beside what they test: one target for each room.
 let roomTests: [Target] = [
   tests("JSONCodecTests", ["JSONCodec"]),
+  tests("OCISpecTests", ["OCISpec", "JSONCodec"]),
+  tests("KubernetesClientTests", ["KubernetesClient", "KubernetesAPI", "JSONCodec", log]),
   tests("KubernetesAPITests", ["KubernetesAPI", "JSONCodec"]),
   tests("CELTests", ["CEL", "JSONCodec"]),
   tests("SchedulingTests", ["Scheduling", "KubernetesAPI", "JSONCodec"]),
@@ -175,6 +177,8 @@ let kubeletTests: [Target] = [
 
 let runtimeTests: [Target] = [
   tests("KubeletVolumesTests", ["Kubelet", "KubernetesAPI", "JSONCodec", "LinuxKernel", "ContainerRuntime", systemPackage, log]),
+  tests("LinuxKernelTests", ["LinuxKernel", systemPackage]),
+  tests("OverlayMountsTests", ["OverlayMounts", "LinuxKernel", "CLinux", systemPackage]),
   tests("CgroupV2Tests", ["CgroupV2", "LinuxKernel", systemPackage]),
   tests("ContainerRuntimeTests", ["ContainerRuntime", "CgroupV2", "OverlayMounts", "LinuxKernel", "JSONCodec", systemPackage]),
 ]

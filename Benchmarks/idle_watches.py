@@ -6,7 +6,9 @@ from node_memory import idle_cpu, memory
 
 WATCHES = 10_000
 PER_CONNECTION = 100  # what a client may open before it has heard of the server's own limit
-DATA, HEADERS, SETTINGS, PING, GOAWAY = 0, 1, 4, 6, 7
+DATA, HEADERS, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 4, 6, 7, 8
+WINDOW = 1 << 30  # bytes that the server may send unasked: nothing here is about flow control
+INITIAL_WINDOW_SIZE = 4
 
 
 def frame(kind, flags, stream, payload=b""):
@@ -32,7 +34,8 @@ class Streams:
         self.answered, self.events, self.ended, self.writing = 0, 0, None, threading.Lock()
         head = b"".join(literal(n, v) for n, v in (
             (":method", "GET"), (":scheme", "https"), (":path", path), (":authority", cluster.host), ("accept", "application/json")))
-        self.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0))
+        self.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW_SIZE, WINDOW))
+                  + frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", WINDOW)))
         for number in range(count):
             self.send(frame(HEADERS, 0x5, 2 * number + 1, head))
         # From here on the thread alone uses the connection: a TLS connection is not for two.
@@ -41,6 +44,9 @@ class Streams:
     def send(self, data):
         with self.writing:
             self.socket.sendall(data)
+
+    def note(self, events):
+        self.events += events
 
     def exactly(self, count):
         data = b""
@@ -60,7 +66,7 @@ class Streams:
                 if kind == HEADERS:
                     self.answered += 1
                 elif kind == DATA and length:
-                    self.events += payload.count(b"\n")
+                    self.note(payload.count(b"\n"))
                 elif kind == SETTINGS and not flags & 1:
                     self.send(frame(SETTINGS, 1, 0))
                 elif kind == PING and not flags & 1:

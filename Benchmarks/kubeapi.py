@@ -40,10 +40,10 @@ class Client:
     def __init__(self, cluster):
         self.connection = cluster.connect()
 
-    def call(self, method, path, body=None):
+    def call(self, method, path, body=None, content_type="application/json"):
         """Returns the answer's bytes, unparsed, so that a caller's clock is read before any decoding."""
         content = None if body is None else json.dumps(body).encode()
-        self.connection.request(method, path, body=content, headers={"Content-Type": "application/json", "Accept": "application/json"})
+        self.connection.request(method, path, body=content, headers={"Content-Type": content_type, "Accept": "application/json"})
         answer = self.connection.getresponse()
         content = answer.read()
         if answer.status >= 300:

@@ -311,8 +311,8 @@ private func container(_ more: String) -> String { #"{"containers":[{"name":"c",
       ),
       ("events", "", #"{"involvedObject":{"namespace":"default"},"reason":"R"}"#, []),
       (
-        "endpointslices", "discovery.k8s.io", #"{"addressType":"IPv4","endpoints":[{"addresses":["::1"]}],"ports":[{"port":1}]}"#,
-        [#"endpoints[0].addresses[0]: Invalid value: "::1": must be a valid IPv4 address"#]
+        "endpointslices", "discovery.k8s.io", #"{"addressType":"IPv4","endpoints":[{"addresses":["2001:db8::1"]}],"ports":[{"port":1}]}"#,
+        [#"endpoints[0].addresses[0]: Invalid value: "2001:db8::1": must be a valid IPv4 address"#]
       ),
       ("resourcequotas", "", #"{"spec":{"hard":{"pods":"1500m"}}}"#, [#"spec.hard[pods]: Invalid value: "1500m": must be an integer"#]),
       (
@@ -393,6 +393,18 @@ private func container(_ more: String) -> String { #"{"containers":[{"name":"c",
     ] as [(String, String, String, [String])])
   func otherKindsAreChecked(_ plural: String, _ group: String, _ text: String, _ expected: [String]) throws {
     #expect(try problems(plural, group, text) == expected)
+  }
+
+  /// The volumes of a StatefulSet's claims are its pods', though its template does not name them.
+  @Test func setsMountTheirClaims() throws {
+    func set(mount: String) -> String {
+      let container = #"{"name":"c","image":"a","volumeMounts":[{"name":"\#(mount)","mountPath":"/data"}]}"#
+      let template = #"{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[\#(container)]}}"#
+      let claim = #"{"metadata":{"name":"data"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}"#
+      return #"{"spec":{"selector":{"matchLabels":{"a":"b"}},"template":\#(template),"volumeClaimTemplates":[\#(claim)]}}"#
+    }
+    #expect(try problems("statefulsets", "apps", set(mount: "data")) == [])
+    #expect(try problems("statefulsets", "apps", set(mount: "dat")) == [#"spec.template.spec.containers[0].volumeMounts[0].name: Not found: "dat""#])
   }
 
   /// Plural, group, old, new, beginning of the only error.

@@ -2,6 +2,7 @@ import APIMachinery
 import Authorization
 import HTTPServing
 import JSONCodec
+import KubernetesClient
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -169,6 +170,15 @@ import Testing
       await #expect(throws: APIFailure.self) {
         try await test.server.aggregated(request, path, UserInfo(name: "stranger", groups: ["system:authenticated"]))
       }
+      // Callers in this process get there too, as the autoscaler does for metrics.
+      let local = test.server.transport(user: "system:controller", groups: ["system:masters"])
+      let own = try await local.send(
+        APIRequest("GET", "/apis/wardle.example.com/v1/namespaces/default/pods/*/rate", query: [("labelSelector", "a=b,c in (d)")]))
+      #expect(own.status == 200)
+      let told = "/apis/wardle.example.com/v1/namespaces/default/pods/%2A/rate?labelSelector=a%3Db%2Cc%20in%20%28d%29"
+      #expect(own.body["message"].string == "\(told) for system:controller of system:masters+system:authenticated")
+      let stranger = test.server.transport(user: "stranger", groups: [])
+      #expect(try await stranger.send(APIRequest("GET", "/apis/wardle.example.com/v1/namespaces/default/flunders")).status == 403)
       // It is discovered like the server's own.
       let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
       let document = try #require(try test.server.discovery.document(["apis"], accept: accept))

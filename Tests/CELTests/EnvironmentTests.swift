@@ -130,14 +130,10 @@ import Testing
 }
 
 /// Input from somebody who means harm: every case must end soon, with an error or an answer.
-@Suite struct HostileTests {
+@Suite(.timeLimit(.minutes(5))) struct HostileTests {
   /// A tenth of Kubernetes' limit: what is proportional to it takes a tenth of the time.
-  private func isQuick(_ expression: String, _ bindings: CELBindings = [:]) -> String {
-    let clock = ContinuousClock()
-    var result = ""
-    let took = clock.measure { result = evaluate(expression, bindings, costLimit: 100_000) }
-    #expect(took < .seconds(60), "\(expression.prefix(60)) took \(took)")
-    return result
+  private func limited(_ expression: String, _ bindings: CELBindings = [:]) -> String {
+    evaluate(expression, bindings, costLimit: 100_000)
   }
 
   @Test func deepNestingIsRefused() {
@@ -146,13 +142,13 @@ import Testing
       "1" + String(repeating: " + 1", count: 5000), "a" + String(repeating: ".b", count: 5000), "a" + String(repeating: "[0]", count: 5000),
       String(repeating: "true ? 1 : ", count: 5000) + "1", String(repeating: "{'a': ", count: 5000),
     ] {
-      #expect(isQuick(text).contains("expression recursion limit exceeded: 250"))
+      #expect(limited(text).contains("expression recursion limit exceeded: 250"))
     }
-    #expect(isQuick(String(repeating: "!", count: 50_000) + "true") == "true")
-    #expect(isQuick(Array(repeating: "true", count: 10_000).joined(separator: " && ")) == "true")
+    #expect(limited(String(repeating: "!", count: 50_000) + "true") == "true")
+    #expect(limited(Array(repeating: "true", count: 10_000).joined(separator: " && ")) == "true")
     #expect(
-      isQuick(String(repeating: " ", count: 100_001)).contains("expression code point size exceeds limit: size: 100001, limit 100000"))
-    #expect(isQuick(String(repeating: "(", count: 240) + "1" + String(repeating: ")", count: 240)) == "1")
+      limited(String(repeating: " ", count: 100_001)).contains("expression code point size exceeds limit: size: 100001, limit 100000"))
+    #expect(limited(String(repeating: "(", count: 240) + "1" + String(repeating: ")", count: 240)) == "1")
   }
 
   /// Values that double with every step, for next to no cost: as text, as lists, shared.
@@ -161,24 +157,24 @@ import Testing
       (0..<60).reversed().reduce(last("x60")) { body, i in "cel.bind(x\(i + 1), \(step("x\(i)")), \(body))" }
         .replacing("x0", with: first)
     }
-    #expect(isQuick(doubling("'abcdefgh'", { "\($0) + \($0)" }, { "\($0).size()" })).contains("cost limit"))
-    _ = isQuick(doubling("[1]", { "\($0) + \($0)" }, { "\($0).size()" }))
-    #expect(isQuick(doubling("[1]", { "\($0) + \($0)" }, { "\($0).all(i, i == 1)" })).contains("cost limit"))
-    #expect(isQuick(doubling("[1]", { "\($0) + \($0)" }, { "\($0).sum()" })).contains("cost limit"))
-    #expect(isQuick(doubling("[1]", { "[\($0), \($0)]" }, { "\($0) == \($0)" })).contains("limit"))
-    #expect(isQuick(doubling("[dyn(1)]", { "[dyn(\($0)), dyn(\($0))]" }, { "\($0) == \($0)" })).contains("cost limit"))
-    #expect(isQuick(doubling("[dyn(1)]", { "[dyn(\($0)), dyn(\($0))]" }, { "'%s'.format([\($0)])" })).contains("cost limit"))
-    #expect(isQuick(doubling("[dyn(1)]", { "[dyn(\($0)), dyn(\($0))]" }, { "\($0) in [\($0)]" })).contains("cost limit"))
+    #expect(limited(doubling("'abcdefgh'", { "\($0) + \($0)" }, { "\($0).size()" })).contains("cost limit"))
+    _ = limited(doubling("[1]", { "\($0) + \($0)" }, { "\($0).size()" }))
+    #expect(limited(doubling("[1]", { "\($0) + \($0)" }, { "\($0).all(i, i == 1)" })).contains("cost limit"))
+    #expect(limited(doubling("[1]", { "\($0) + \($0)" }, { "\($0).sum()" })).contains("cost limit"))
+    #expect(limited(doubling("[1]", { "[\($0), \($0)]" }, { "\($0) == \($0)" })).contains("limit"))
+    #expect(limited(doubling("[dyn(1)]", { "[dyn(\($0)), dyn(\($0))]" }, { "\($0) == \($0)" })).contains("cost limit"))
+    #expect(limited(doubling("[dyn(1)]", { "[dyn(\($0)), dyn(\($0))]" }, { "'%s'.format([\($0)])" })).contains("cost limit"))
+    #expect(limited(doubling("[dyn(1)]", { "[dyn(\($0)), dyn(\($0))]" }, { "\($0) in [\($0)]" })).contains("cost limit"))
   }
 
   @Test func largeRequestsAreRefused() {
-    #expect(isQuick("lists.range(9223372036854775807).size()").contains("cost limit"))
-    #expect(isQuick("[lists.range(10000)].map(x, [x].map(y, y)).size()") == "1")
+    #expect(limited("lists.range(9223372036854775807).size()").contains("cost limit"))
+    #expect(limited("[lists.range(10000)].map(x, [x].map(y, y)).size()") == "1")
     let long = CELValue.string(String(repeating: "a", count: 100_000))
-    #expect(isQuick("s.replace('', s)", ["s": long]).contains("cost limit"))
-    #expect(isQuick("s.matches('^(a+)+$')", ["s": long]) == "true")
-    #expect(isQuick("s.matches('(a?){500}b')", ["s": long]).contains("cost limit"))
-    #expect(isQuick("s.contains(s + 'b')", ["s": long]).contains("cost limit"))
+    #expect(limited("s.replace('', s)", ["s": long]).contains("cost limit"))
+    #expect(limited("s.matches('^(a+)+$')", ["s": long]) == "true")
+    #expect(limited("s.matches('(a?){500}b')", ["s": long]).contains("cost limit"))
+    #expect(limited("s.contains(s + 'b')", ["s": long]).contains("cost limit"))
   }
 
   @Test func nothingCrashes() {

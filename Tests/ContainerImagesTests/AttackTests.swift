@@ -240,7 +240,6 @@ import Testing
       $0.add("a", data: noise(5000, seed: 3)); $0.add("b", data: noise(5000, seed: 4))
     }
     var random = SplitMix(state: 11)
-    let start = ContinuousClock.now
     for (seed, stream) in [plain, gzip(plain), zstd(plain)].enumerated() {
       for cut in stride(from: 0, to: stream.count, by: 997) {
         _ = try? unpack(Array(stream.prefix(cut)), into: Scratch(), plain: plain)
@@ -252,7 +251,6 @@ import Testing
       }
       #expect(throws: ImageError.self) { try unpack(Array(stream.prefix(4)) + noise(100_000, seed: 9), into: Scratch(), plain: plain) }
     }
-    #expect(ContinuousClock.now - start < .seconds(30))
   }
 }
 

@@ -136,4 +136,107 @@ import Testing
       }
     }
   }
+
+  private static func workload(_ kind: Kind, _ replicas: Int) -> JSON {
+    let selector: JSON = kind == .replicationController ? ["app": "web"] : ["matchLabels": ["app": "web"]]
+    var spec: JSON = ["replicas": JSON(replicas), "selector": selector, "template": container()]
+    if kind == .statefulSet { spec["serviceName"] = "web" }
+    return ["metadata": ["name": "web", "labels": ["suite": "scale"]], "spec": spec]
+  }
+
+  @Test(arguments: [Kind.deployment, .replicaSet, .replicationController, .statefulSet])
+  func scaledBySubresource(kind: Kind) async throws {
+    try await TestCluster.with { cluster in
+      try await withKubelets(cluster) {
+        try await cluster.create(kind, Self.workload(kind, 1))
+        try await cluster.eventually("one") { try await cluster.get(kind, "web")["status"]["readyReplicas"].int == 1 }
+        let path = kind.path("default")
+        var scale = try await cluster.client.get(path, name: "web", subresource: "scale")
+        #expect(scale["spec"]["replicas"].int == 1 && scale["status"]["selector"].string == "app=web")
+        scale["spec"]["replicas"] = 3
+        try await cluster.client.update(path, name: "web", subresource: "scale", scale)
+        try await cluster.eventually("three") { try await cluster.get(kind, "web")["status"]["readyReplicas"].int == 3 }
+        #expect(try await cluster.client.get(path, name: "web", subresource: "scale")["status"]["replicas"].int == 3)
+        // What somebody else says in the status stays beside the controller's own words.
+        let told: JSON = ["type": "StatusUpdate", "status": "True", "reason": "E2E", "message": "set from outside"]
+        var object = try await cluster.get(kind, "web")
+        object["status"]["conditions"] = .array((object["status"]["conditions"].array ?? []) + [told])
+        try await cluster.eventually("written") {
+          (try? await cluster.client.update(path, name: "web", subresource: "status", object)) != nil
+        }
+        try await cluster.client.delete(path, name: "web", propagation: "Background")
+        try await cluster.eventually("nothing left") { try await cluster.all(.pod).isEmpty }
+      }
+    }
+  }
+
+  @Test(arguments: [Kind.replicaSet, .replicationController])
+  func collectionsGoWithTheirPods(kind: Kind) async throws {
+    try await TestCluster.with { cluster in
+      try await withKubelets(cluster) {
+        try await cluster.create(kind, Self.workload(kind, 2))
+        try await cluster.eventually("two") { try await cluster.get(kind, "web")["status"]["readyReplicas"].int == 2 }
+        let request = APIRequest(
+          "DELETE", kind.path("default").path(), query: [("labelSelector", "suite=scale")], body: ["propagationPolicy": "Background"])
+        #expect(try await cluster.client.transport.send(request).status == 200)
+        try await cluster.eventually("nothing left") {
+          let (sets, pods) = (try await cluster.all(kind), try await cluster.all(.pod))
+          return sets.isEmpty && pods.isEmpty
+        }
+      }
+    }
+  }
+
+  private static func failure(_ object: JSON) -> JSON {
+    (object["status"]["conditions"].array ?? []).first { $0["type"].string == "ReplicaFailure" } ?? .null
+  }
+
+  /// A quota stops a controller; it says so, and takes it back once it needs no more.
+  @Test(arguments: [Kind.replicaSet, .replicationController])
+  func aQuotaIsToldOf(kind: Kind) async throws {
+    try await TestCluster.with { cluster in
+      let quotas = Kind("", "v1", "ResourceQuota", "resourcequotas")
+      try await cluster.create(quotas, ["metadata": ["name": "two"], "spec": ["hard": ["pods": "2"]]])
+      try await cluster.eventually("counted") { try await cluster.get(quotas, "two")["status"]["hard"]["pods"].string == "2" }
+      try await cluster.create(kind, Self.workload(kind, 3))
+      try await cluster.eventually("the condition") {
+        let told = Self.failure(try await cluster.get(kind, "web"))
+        return told["reason"].string == "FailedCreate" && told["message"].string?.contains("exceeded quota: two") == true
+      }
+      try await cluster.patch(kind, "web", ["spec": ["replicas": 2]])
+      try await cluster.eventually("no condition") { Self.failure(try await cluster.get(kind, "web")).isNull }
+      // What somebody writes into the quota's status is counted anew.
+      try await cluster.client.patch(
+        quotas.path("default"), name: "two", subresource: "status", type: .merge, ["status": ["used": ["pods": "1"]]])
+      try await cluster.eventually("two are used") { try await cluster.get(quotas, "two")["status"]["used"]["pods"].string == "2" }
+    }
+  }
+
+  /// Where a cloud makes load balancers, nobody here gives them addresses.
+  @Test func cloudsMakeTheirOwnLoadBalancers() async throws {
+    let service: JSON = ["metadata": ["name": "web"], "spec": ["type": "LoadBalancer", "selector": ["app": "web"], "ports": [["port": 80]]]]
+    let node: JSON = [
+      "metadata": ["name": "n1"],
+      "status": [
+        "conditions": [["type": "Ready", "status": "True"]], "addresses": [["type": "InternalIP", "address": "10.0.0.5"]],
+      ],
+    ]
+    for (reconcilers, isServed) in [(ControllerManager.standard, true), (ControllerManager.withExternalCloud, false)] {
+      try await TestCluster.with(reconcilers) { cluster in
+        try await cluster.create(.node, node)
+        try await cluster.create(.service, service)
+        if isServed {
+          try await cluster.eventually("an address") {
+            try await cluster.get(.service, "web")["status"]["loadBalancer"]["ingress"][0]["ip"].string == "10.0.0.5"
+          }
+        } else {
+          // By then the other controllers have seen both.
+          try await cluster.eventually("a slice") {
+            try await cluster.all(.endpointSlice).contains { $0["metadata"]["name"].string?.hasPrefix("web-") == true }
+          }
+          #expect(try await cluster.get(.service, "web")["status"]["loadBalancer"].isEmpty)
+        }
+      }
+    }
+  }
 }

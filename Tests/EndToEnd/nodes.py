@@ -123,7 +123,7 @@ def a_hook_may_sleep(node):
     node.ready("sleeps")
     begun = time.monotonic()
     node.out("delete", "pod", "sleeps")
-    expect(1.9 < time.monotonic() - begun < 5, f"{time.monotonic() - begun} s")
+    expect(time.monotonic() - begun > 1.9, f"{time.monotonic() - begun} s")
 
 
 @test

@@ -143,10 +143,10 @@ def cgroup(node, name):
     found = [base for base, _, _ in os.walk(CGROUP_ROOT) if os.path.basename(base) == f"pod{uid}"]
     expect(len(found) == 1, f"cgroups of pod {name} ({uid}): {found}")
     identity = node.pod(name)["status"]["containerStatuses"][0].get("containerID", "").split("://")[-1]
-    inside = lambda: [d for d in os.listdir(found[0]) if os.path.isdir(f"{found[0]}/{d}") and d != "supervisor"]
-    # An earlier run's goes a moment after the next run has begun.
-    eventually(f"one cgroup below {found[0]} for container {identity}", lambda: len(inside()) == 1, timeout=10, every=0.5)
-    return os.path.relpath(found[0], CGROUP_ROOT), f"{found[0]}/{inside()[0]}"
+    # That of the run before is kept with what else is kept of it.
+    place = f"{found[0]}/{identity}"
+    expect(identity and os.path.isdir(place), f"no cgroup {place}; there are {os.listdir(found[0])}")
+    return os.path.relpath(found[0], CGROUP_ROOT), place
 
 
 def value(path):

@@ -114,4 +114,74 @@ private func scale(_ replicas: Int) -> JSON { ["spec": ["replicas": JSON(replica
     }
     #expect(written.condition("ScalingActive")?["reason"].string == "FailedGetResourceMetric")
   }
+
+  private func decided(_ metric: JSON, _ reading: AutoscalerRound.Reading, present: Int, ready: Int? = nil, least: Int = 1) -> (
+    replicas: Int?, status: JSON
+  ) {
+    var object = autoscaler(50, max: 100)
+    object["spec"]["metrics"] = [metric]
+    object["spec"]["minReplicas"] = JSON(least)
+    object["spec"]["behavior"] = [
+      "scaleDown": ["stabilizationWindowSeconds": 0], "scaleUp": ["policies": [["type": "Pods", "value": 100, "periodSeconds": 15]]],
+    ]
+    var round = AutoscalerRound(object, history: AutoscalerHistory(), now: now)
+    round.decide(scale: scale(present), pods: (0..<(ready ?? present)).map { pod("p\($0)") }, readings: [reading])
+    guard case .update(_, let written, _)? = round.writes.last else { return (nil, .null) }
+    return (round.rescale?.replicas, written["status"])
+  }
+
+  @Test func podsOwnMetricsAreAveraged() {
+    let metric: JSON = ["type": "Pods", "pods": ["metric": ["name": "requests"], "target": ["type": "AverageValue", "averageValue": "10"]]]
+    let more = decided(metric, .usage([use("p0", 15_000), use("p1", 25_000)]), present: 2)
+    #expect(more.replicas == 4)
+    #expect(
+      more.status["currentMetrics"][0] == ["type": "Pods", "pods": ["metric": ["name": "requests"], "current": ["averageValue": "20"]]])
+    #expect(decided(metric, .usage([use("p0", 9_500), use("p1", 10_500)]), present: 2).replicas == nil, "as wanted")
+    // A pod that says nothing counts as idle on the way up, and as it should be on the way down.
+    #expect(decided(metric, .usage([use("p0", 15_000), use("p1", 25_000)]), present: 3).replicas == 4)
+    #expect(decided(metric, .usage([use("p0", 2_000), use("p1", 2_000)]), present: 3).replicas == 2)
+  }
+
+  @Test func oneNumberForAllPods() {
+    let described: JSON = ["apiVersion": "v1", "kind": "Service", "name": "web"]
+    var metric: JSON = [
+      "type": "Object",
+      "object": ["describedObject": described, "metric": ["name": "hits"], "target": ["type": "Value", "value": "100"]],
+    ]
+    let more = decided(metric, .value(milli: 250_000), present: 2)
+    #expect(more.replicas == 5)
+    let told = more.status["currentMetrics"][0]["object"]
+    #expect(told["describedObject"] == described && told["current"] == ["value": "250"])
+    #expect(decided(metric, .value(milli: 250_000), present: 4, ready: 2).replicas == 5, "only pods that are ready carry it")
+    #expect(decided(metric, .value(milli: 105_000), present: 2).replicas == nil)
+    metric["object"]["target"] = ["type": "AverageValue", "averageValue": "100"]
+    let shared = decided(metric, .value(milli: 250_000), present: 2)
+    #expect(shared.replicas == 3)
+    #expect(shared.status["currentMetrics"][0]["object"]["current"] == ["averageValue": "125"])
+  }
+
+  @Test func fromNothingByWhatWaitsOutside() {
+    let metric: JSON = [
+      "type": "External", "external": ["metric": ["name": "queue"], "target": ["type": "AverageValue", "averageValue": "30"]],
+    ]
+    #expect(decided(metric, .value(milli: 70_000), present: 0, least: 0).replicas == 3)
+    #expect(decided(metric, .value(milli: 0), present: 2, least: 0).replicas == 0)
+    #expect(decided(metric, .value(milli: 70_000), present: 0, least: 1).status.isNull == false)
+    #expect(decided(metric, .value(milli: 70_000), present: 0, least: 1).replicas == nil, "somebody has switched it off")
+    let failed = decided(metric, .failed("no adapter"), present: 2, least: 0)
+    let active = failed.status["conditions"].array?.first { $0["type"].string == "ScalingActive" }
+    #expect(failed.replicas == nil && active?["reason"].string == "FailedGetExternalMetric")
+  }
+
+  @Test func oneContainerDecides() {
+    let metric: JSON = [
+      "type": "ContainerResource",
+      "containerResource": ["name": "cpu", "container": "c", "target": ["type": "Utilization", "averageUtilization": 50]],
+    ]
+    let more = decided(metric, .usage([use("p0", 100)]), present: 1)
+    #expect(more.replicas == 2)
+    #expect(
+      more.status["currentMetrics"][0]["containerResource"]
+        == ["name": "cpu", "container": "c", "current": ["averageUtilization": 100, "averageValue": "100m"]])
+  }
 }

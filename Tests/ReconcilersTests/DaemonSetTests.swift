@@ -122,4 +122,16 @@ extension FakeCluster {
     try cluster.convergeDaemons()
     #expect(Set(cluster.all(.pod).map(\.uid)).intersection(before).count == 2 && cluster.places.count == 3)
   }
+
+  /// The scheduler binds them: each says by its affinity to which node alone it may go.
+  @Test func eachNamesItsNode() throws {
+    let cluster = FakeCluster(DaemonSetReconciler())
+    cluster.addNode("n1")
+    cluster.add(.daemonSet, set())
+    try cluster.settle()
+    let spec = cluster.all(.pod)[0]["spec"]
+    let terms = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    #expect(terms == [["matchFields": [["key": "metadata.name", "operator": "In", "values": ["n1"]]]]])
+    #expect(spec["nodeName"].isNull)
+  }
 }

@@ -189,4 +189,64 @@ extension FakeCluster {
     #expect(active.allSatisfy { cluster.image($0) == web["spec"]["template"]["spec"]["containers"][0]["image"].string })
     #expect(web.condition("Progressing")?["reason"].string == "NewReplicaSetAvailable")
   }
+
+  /// Sets that were there before are taken over; a third template that comes while the second rolls out leaves nothing of the second.
+  @Test func aRolloverLeavesOnlyTheNewest() throws {
+    let cluster = cluster()
+    var early = podTemplate("redis:1")
+    early["metadata"]["labels"]["pod"] = "httpd"
+    cluster.add(
+      .replicaSet,
+      [
+        "metadata": ["name": "early", "labels": ["app": "web"]],
+        "spec": ["replicas": 1, "selector": ["matchLabels": ["app": "web", "pod": "httpd"]], "template": early],
+      ])
+    try cluster.converge()
+    cluster.add(.deployment, deployment(2, image: "nginx:404", surge: 1, unavailable: 0))
+    for _ in 0..<5 {
+      try cluster.settle()
+      cluster.play { cluster.image($0) != "nginx:404" }
+    }
+    #expect(cluster.get(.replicaSet, "early").controllerUID == cluster.get(.deployment, "web").uid)
+    #expect(cluster.all(.pod).contains { cluster.image($0) == "redis:1" }, "what works stays until something better is there")
+    cluster.setImage("nginx:3")
+    try cluster.converge()
+    #expect(cluster.all(.pod).count == 2 && cluster.all(.pod).allSatisfy { cluster.image($0) == "nginx:3" })
+    let sizes = cluster.all(.replicaSet).map { $0["spec"]["replicas"].int ?? 0 }
+    #expect(sizes.sorted() == [0, 0, 2])
+    #expect(cluster.get(.deployment, "web")["metadata"]["annotations"]["deployment.kubernetes.io/revision"].string == "2")
+  }
+
+  @Test func anAdoptedSetIsHistoryToo() throws {
+    let cluster = cluster()
+    cluster.add(
+      .replicaSet,
+      [
+        "metadata": ["name": "early", "labels": ["app": "web"]],
+        "spec": ["replicas": 1, "selector": ["matchLabels": ["app": "web"]], "template": podTemplate("redis:1")],
+      ])
+    try cluster.converge()
+    var web = deployment(1)
+    web["spec"]["revisionHistoryLimit"] = 0
+    cluster.add(.deployment, web)
+    try cluster.converge()
+    #expect(cluster.all(.replicaSet).count == 1 && cluster.get(.replicaSet, "early").isNull)
+  }
+
+  /// A set's status follows later than its size: pods that were given up already must not be given up once more.
+  @Test func aStatusThatIsBehindSparesNothing() throws {
+    let cluster = FakeCluster(DeploymentReconciler())
+    cluster.add(.deployment, deployment(10, surge: 3, unavailable: 2))
+    try cluster.settle()
+    let old = cluster.all(.replicaSet)[0].objectName.name
+    cluster.change(.replicaSet, old) { $0["status"] = ["replicas": 10, "readyReplicas": 10, "availableReplicas": 10] }
+    try cluster.settle()
+    cluster.setImage("nginx:2")
+    try cluster.settle()
+    let new = try #require(cluster.all(.replicaSet).first { $0.objectName.name != old }).objectName.name
+    #expect(cluster.get(.replicaSet, old)["spec"]["replicas"].int == 8 && cluster.get(.replicaSet, new)["spec"]["replicas"].int == 5)
+    cluster.change(.replicaSet, new) { $0["status"] = ["replicas": 5, "readyReplicas": 3, "availableReplicas": 3] }
+    try cluster.settle()
+    #expect(cluster.get(.replicaSet, old)["spec"]["replicas"].int == 5, "3 new ones and 5 old ones are 8")
+  }
 }

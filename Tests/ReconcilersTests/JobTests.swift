@@ -224,4 +224,36 @@ extension FakeCluster {
     #expect(cluster.status["succeeded"].int == completions && ended.succeeded == completions)
     #expect(cluster.status["failed"].int ?? 0 == ended.failed)
   }
+
+  @Test func thePolicyFailsAnIndex() throws {
+    let rules: JSON = [["action": "FailIndex", "onExitCodes": ["operator": "In", "values": [13]]]]
+    let cluster = FakeCluster(JobReconciler())
+    cluster.add(
+      .job,
+      job([
+        "completions": 2, "parallelism": 2, "completionMode": "Indexed", "backoffLimitPerIndex": 5, "podFailurePolicy": ["rules": rules],
+      ]))
+    try cluster.settle()
+    cluster.end(try cluster.podName(index: 0), "Failed", exitCode: 13)
+    try cluster.settle()
+    try cluster.advance(600)
+    #expect(cluster.pod(index: 0) == nil && cluster.status["failedIndexes"].string == "0", "not tried again")
+    cluster.end(try cluster.podName(index: 1), "Succeeded")
+    try cluster.settle()
+    #expect(cluster.condition("Failed")?["reason"].string == "FailedIndexes" && cluster.status["completedIndexes"].string == "1")
+  }
+
+  @Test func adoptsAndReleases() throws {
+    let cluster = FakeCluster(JobReconciler())
+    let owner = cluster.add(.job, job(["completions": 1, "parallelism": 1]))
+    try cluster.settle()
+    let name = cluster.running[0].objectName.name
+    cluster.change(.pod, name) { $0["metadata"]["ownerReferences"] = .null }
+    try cluster.settle()
+    #expect(cluster.get(.pod, name).controllerUID == owner.uid && cluster.running.count == 1)
+    cluster.change(.pod, name) { $0["metadata"]["labels"]["job"] = "another" }
+    try cluster.settle()
+    #expect(cluster.get(.pod, name).controllerUID == nil)
+    #expect(cluster.running.filter { $0.controllerUID == owner.uid }.count == 1)
+  }
 }

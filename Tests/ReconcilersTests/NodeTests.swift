@@ -94,6 +94,18 @@ extension FakeCluster {
     #expect(cluster.get(.pod, "minute").isBeingDeleted && !cluster.get(.pod, "ever").isBeingDeleted)
   }
 
+  /// An object that somebody made by hand, without a kubelet behind it: it is told to be silent, and stays.
+  @Test func aNodeWithoutAKubeletStays() throws {
+    let cluster = FakeCluster(NodeLifecycleReconciler(), TaintEvictionReconciler(), PodCollectionReconciler(), LeaseCleanupReconciler())
+    cluster.add(
+      .node, ["metadata": ["name": "fake", "namespace": ""], "spec": ["unschedulable": true], "status": ["capacity": ["cpu": "1"]]])
+    try cluster.settle()
+    try cluster.advance(3600)
+    let node = cluster.get(.node, "fake", "")
+    #expect(!node.isNull && !node.isBeingDeleted && node["spec"]["unschedulable"].bool == true)
+    #expect(node.condition("Ready")?["reason"].string == "NodeStatusNeverUpdated")
+  }
+
   @Test func podsOfALostNodeGoAfterAWhile() throws {
     let cluster = FakeCluster(PodCollectionReconciler())
     cluster.addNode()

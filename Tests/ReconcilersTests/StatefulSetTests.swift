@@ -149,4 +149,37 @@ extension FakeCluster {
     try cluster.converge()
     #expect((0..<5).allSatisfy { cluster.image("db-\($0)") == "nginx:2" })
   }
+
+  @Test func anUnreadyPodHoldsTheNext() throws {
+    let cluster = FakeCluster(StatefulSetReconciler())
+    cluster.add(.statefulSet, set(1))
+    try cluster.converge()
+    cluster.setReady("db-0", false)
+    cluster.change(.statefulSet, "db") { $0["spec"]["replicas"] = 3 }
+    try cluster.settle()
+    #expect(cluster.names == ["db-0"])
+    cluster.setReady("db-0", true)
+    try cluster.settle()
+    #expect(cluster.names == ["db-0", "db-1"])
+    // Each pod tells which revision it is of.
+    let revision = cluster.get(.statefulSet, "db")["status"]["updateRevision"]
+    #expect(cluster.all(.pod).allSatisfy { $0["metadata"]["labels"][StatefulPods.revisionLabel] == revision })
+  }
+
+  /// A template that names its node goes past the scheduler; what the kubelet refuses there (reason NodePorts) comes again until it is taken.
+  @Test func aRefusedPodComesAgain() throws {
+    let cluster = FakeCluster(StatefulSetReconciler())
+    var json = set(1)
+    json["spec"]["template"]["spec"]["nodeName"] = "n1"
+    cluster.add(.statefulSet, json)
+    var seen: Set<String> = []
+    for _ in 0..<3 {
+      try cluster.settle()
+      let pod = cluster.get(.pod, "db-0")
+      #expect(pod["spec"]["nodeName"].string == "n1" && pod.podPhase == "Pending" && seen.insert(pod.uid).inserted)
+      cluster.end("db-0", "Failed")
+    }
+    try cluster.converge()
+    #expect(!seen.contains(cluster.get(.pod, "db-0").uid) && cluster.get(.pod, "db-0").isReadyPod)
+  }
 }

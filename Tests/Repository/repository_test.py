@@ -48,12 +48,9 @@ WITHOUT_TESTS = {
     "CArchive": "C border, tested through ContainerImages",
     "CSeccomp": "C border, tested through ContainerRuntime",
     "CContainerInit": "runs between clone3 and execve, tested through ContainerRuntime",
+    "CSimulation": "the virtual clock's C border, tested through SimulatorTests",
     "PodSupervisor": "a program of its own, tested through ContainerRuntime and end to end",
     "swiftlet": "command line and wiring, tested end to end",
-    "KubernetesClient": "MISSING: only by KubeletTests and end to end",
-    "LinuxKernel": "MISSING: only through the rooms above it",
-    "OverlayMounts": "MISSING: only through ContainerRuntimeTests",
-    "OCISpec": "MISSING: only through ContainerImagesTests",
 }
 
 

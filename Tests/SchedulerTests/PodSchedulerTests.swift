@@ -184,4 +184,38 @@ import Testing
       #expect(lease["spec"]["holderIdentity"].string == "one")
     }
   }
+
+  /// What the system cannot do without takes its place from anybody.
+  @Test func criticalPodsComeFirst() async throws {
+    try await TestCluster.with { cluster in
+      try await cluster.add(node: "n1")
+      try await cluster.eventually("a pod is admitted") { (try? await cluster.add(pod: "web", cpu: "800m")) != nil }
+      try await cluster.isPlaced("web", on: "n1")
+      let spec: JSON = [
+        "priorityClassName": "system-cluster-critical", "containers": [["name": "c", "image": "i", "resources": ["requests": ["cpu": "800m"]]]],
+      ]
+      try await cluster.eventually("the critical pod is admitted") {
+        (try? await cluster.client.create(.pods("kube-system"), ["metadata": ["name": "critical"], "spec": spec])) != nil
+      }
+      try await cluster.eventually("web goes") { try await !cluster.pod("web")["metadata"]["deletionTimestamp"].isNull }
+      #expect(try await cluster.pod("web").condition("DisruptionTarget")["reason"].string == "PreemptionByScheduler")
+      try await cluster.client.delete(.pods("default"), name: "web", gracePeriodSeconds: 0)
+      try await cluster.eventually("critical is there") {
+        try await cluster.client.get(.pods("kube-system"), name: "critical")["spec"]["nodeName"].string == "n1"
+      }
+    }
+  }
+
+  @Test func aPriorityNeverChanges() async throws {
+    try await TestCluster.with { cluster in
+      let classes = ResourcePath(group: "scheduling.k8s.io", "priorityclasses")
+      try await cluster.client.create(classes, ["metadata": ["name": "p1"], "value": 10])
+      let failure = await #expect(throws: APIStatusError.self) {
+        try await cluster.client.patch(classes, name: "p1", type: .merge, ["value": 11])
+      }
+      #expect(failure?.code == 422 || failure?.code == 403, "\(failure.map(\.description) ?? "")")
+      try await cluster.client.patch(classes, name: "p1", type: .merge, ["description": "may change"])
+      #expect(try await cluster.client.get(classes, name: "p1")["value"].int == 10)
+    }
+  }
 }

@@ -23,6 +23,11 @@ package struct KubernetesClient: Sendable {
     try await object(APIRequest("GET", path.path(name: name, subresource: subresource)))
   }
 
+  /// Whatever a path answers with, such as a metric of another API server.
+  package func document(_ path: String, query: [(name: String, value: String)] = []) async throws -> JSON {
+    try await object(APIRequest("GET", path, query: query))
+  }
+
   package func list(
     _ path: ResourcePath, labelSelector: String? = nil, fieldSelector: String? = nil
   ) async throws -> (items: [JSON], resourceVersion: String) {

@@ -25,6 +25,12 @@ struct APICall: Sendable {
   /// The HTTP request it came in, for upgrades; nil for calls in this process.
   var served: ServedRequest?
 
+  /// Whether the answer goes out as plain JSON, the form in which objects are stored.
+  var sendsStoredBytes: Bool {
+    guard served != nil, let answerForm else { return false }
+    return answerForm.encoding == .json && answerForm.rendering == .object && !flag("pretty")
+  }
+
   func parameter(_ name: String) -> String? { query.first { $0.name == name }?.value }
   func parameters(_ name: String) -> [String] { query.filter { $0.name == name }.map(\.value) }
   func flag(_ name: String) -> Bool {

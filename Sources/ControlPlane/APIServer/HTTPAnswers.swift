@@ -197,7 +197,14 @@ extension APIServer {
     }
     return ServedResponse(
       status: .ok, headers: Self.headers(watch.form.streamType, warnings),
-      body: .stream { writer in try await self.copy(watch) { try await writer.write(ByteBuffer(bytes: $0.joined())) } })
+      body: .stream { writer in
+        try await self.copy(watch) { events in
+          var lines = ByteBuffer()
+          lines.reserveCapacity(events.reduce(0) { $0 + $1.count })
+          for event in events { lines.writeBytes(event) }
+          try await writer.write(lines)
+        }
+      })
   }
 
   /// Writes events, each as its bytes, until the watch ends; what goes wrong is the last of them.

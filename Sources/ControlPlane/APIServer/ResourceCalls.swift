@@ -23,6 +23,7 @@ extension APIServer {
     case ("GET", nil): return try await collection(call, request)
     case ("GET", _):
       if call.flag("watch") { return .watch(try resources.watchRequest(call, request)) }
+      if call.sendsStoredBytes, resources.isStoredForm(request.resource) { return .document(try await resources.storedBytes(request)) }
       return .object(try await resources.stored(request).object)
     case ("POST", nil): return try await created(call, request, &warnings)
     case ("PUT", .some): return try await updated(call, request, &warnings)

@@ -63,6 +63,16 @@ final class Resources: Sendable {
     return (try await presented(try decoded.object(value), as: request.resource), value)
   }
 
+  /// The stored object's JSON, or NotFound.
+  func storedBytes(_ request: ResourceRequest) async throws -> [UInt8] {
+    let name = request.name ?? ""
+    guard let value = try await store.get(request.key(name), at: nil) else { throw APIFailure.notFound(request.resource, name) }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(value.value.count + 40)
+    StoredForm.splice(value.value, revision: value.revision, into: &bytes)
+    return bytes
+  }
+
   /// The revision that a `resourceVersion` parameter means; nil for "most recent".
   static func revision(_ text: String?) throws -> Revision? {
     guard let text, !text.isEmpty, text != "0" else { return nil }

@@ -55,7 +55,15 @@ extension Resources {
   }
 
   private static let suffixAlphabet = Array("bcdfghjklmnpqrstvwxz2456789")
-  static func randomSuffix() -> String { String((0..<5).map { _ in suffixAlphabet.randomElement()! }) }
+  static func randomSuffix() -> String {
+    // One question to the kernel, not one for each letter: 64 bits are many more than five letters of 27 use.
+    var bits = UInt64.random(in: .min ... .max)
+    return String(
+      (0..<5).map { _ in
+        defer { bits /= UInt64(suffixAlphabet.count) }
+        return suffixAlphabet[Int(bits % UInt64(suffixAlphabet.count))]
+      })
+  }
 
   // MARK: create
 

@@ -77,7 +77,8 @@ final class AutoscalerController: Sendable {
       guard !text.isEmpty, let selector = try? LabelSelector.parse(text) else { return round.failed(target: "the target has no selector") }
       let pods = caches[.pod].objects(namespace: namespace).filter { selector.matches($0["metadata"]["labels"]) }
       var readings: [AutoscalerRound.Reading] = []
-      for metric in autoscaler["spec"]["metrics"].array ?? [] { readings.append(await reading(metric, namespace, text)) }
+      let reader = MetricReader(client: client, kinds: kinds, namespace: namespace, selector: text, now: time.now())
+      for metric in autoscaler["spec"]["metrics"].array ?? [] { readings.append(await reader.reading(metric)) }
       round.decide(scale: scale, pods: pods, readings: readings)
       guard let rescale = round.rescale else { return }
       scale["spec"]["replicas"] = JSON(rescale.replicas)
@@ -89,49 +90,5 @@ final class AutoscalerController: Sendable {
     } catch {
       round.failed(target: "\(error)")
     }
-  }
-
-  private func reading(_ metric: JSON, _ namespace: String, _ selector: String) async -> AutoscalerRound.Reading {
-    let isContainer = metric["type"].string == "ContainerResource"
-    guard isContainer || metric["type"].string == "Resource" else {
-      return .failed("metrics of type \(metric["type"].string ?? "") need a custom metrics API, which is not there")
-    }
-    let source = isContainer ? metric["containerResource"] : metric["resource"]
-    let resource = source["name"].string ?? ""
-    do {
-      let path = ResourcePath(group: "metrics.k8s.io", version: "v1beta1", "pods", namespace: namespace)
-      let items = try await client.list(path, labelSelector: selector).items
-      return .usage(items.compactMap { Self.usage($0, resource, container: source["container"].string, now: time.now()) })
-    } catch {
-      return .failed("unable to get metrics for resource \(resource): \(error)")
-    }
-  }
-
-  private static func usage(_ item: JSON, _ resource: String, container: String?, now: Timestamp) -> PodUsage? {
-    var milli: Int64 = 0
-    var found = false
-    for json in item["containers"].array ?? [] where container == nil || json["name"].string == container {
-      guard let value = json["usage"][resource].quantity else { return nil }
-      milli += value.milliValue
-      found = true
-    }
-    guard found else { return nil }
-    return PodUsage(
-      pod: item.objectName.name, milli: milli, at: item["timestamp"].timestamp ?? now,
-      windowSeconds: seconds(item["window"].string ?? "") ?? 60)
-  }
-
-  /// A duration as Go writes it: `15.012s`, `1m2.5s`.
-  static func seconds(_ text: String) -> Double? {
-    let units = ["h": 3600.0, "m": 60, "s": 1, "ms": 0.001]
-    var (sum, rest) = (0.0, text[...])
-    while !rest.isEmpty {
-      let number = rest.prefix { $0.isNumber || $0 == "." }
-      let unit = rest.dropFirst(number.count).prefix { $0.isLetter }
-      guard let value = Double(number), let factor = units[String(unit)] else { return nil }
-      sum += value * factor
-      rest = rest.dropFirst(number.count + unit.count)
-    }
-    return text.isEmpty ? nil : sum
   }
 }

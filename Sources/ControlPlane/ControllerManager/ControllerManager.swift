@@ -23,6 +23,9 @@ package final class ControllerManager: Sendable {
     ]
   }
 
+  /// Those of a cluster whose load balancers a cloud-controller-manager outside makes.
+  package static var withExternalCloud: [any Reconciler] { standard.filter { !($0 is ServiceLoadBalancerReconciler) } }
+
   /// `identity` names this process among those that could lead; nil: there are no others, and no Lease is needed.
   package init(
     client: KubernetesClient, identity: String? = nil, reconcilers: [any Reconciler] = ControllerManager.standard,

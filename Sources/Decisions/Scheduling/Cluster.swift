@@ -289,10 +289,12 @@ package final class Cluster {
     dropNomination(uid: pod.uid)
     nominations[pod.uid] = (pod, slot)
     nodes[slot].nominated.append(pod)
+    note(slot)
   }
 
   func dropNomination(uid: String) {
     guard let (_, slot) = nominations.removeValue(forKey: uid) else { return }
     nodes[slot].nominated.removeAll { $0.uid == uid }
+    note(slot)
   }
 }

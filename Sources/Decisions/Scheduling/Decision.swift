@@ -66,7 +66,7 @@ extension Cluster {
       }
     }
     guard anyNominated else { return feasible }
-    return feasible.filter { slot in check.verdictWithNominated(Int(slot)).fits }
+    return feasible.filter { slot in check.crowdedVerdict(Int(slot)).fits }
   }
 
   /// Tells why, and looks for pods to preempt.

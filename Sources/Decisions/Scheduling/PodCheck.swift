@@ -138,13 +138,25 @@ final class PodCheck {
   /// A node must take the pod with the pods that wait for it, and without them.
   func verdictWithNominated(_ slot: Int) -> Verdict {
     let plain = verdict(slot)
-    return plain.fits && hasNominations ? nominatedVerdict(slot) : plain
+    return plain.fits ? crowdedVerdict(slot) : plain
+  }
+
+  /// What the pods that wait for a node add, where it takes the pod without them.
+  func crowdedVerdict(_ slot: Int) -> Verdict {
+    guard hasNominations else { return .fits }
+    // The common case, known of each node: all of them come first, and only sums of resources can differ.
+    if resourcesOnly, slot != ownSlot, let table {
+      let upTo = table.rows[slot].crowdedUpTo
+      if upTo == Int.max { return .fits }
+      if pod.priority <= upTo { return table.rows[slot].crowded }
+    }
+    return nominatedVerdict(slot)
   }
 
   private func nominatedVerdict(_ slot: Int) -> Verdict {
     let entry = cluster.nodes[slot]
     if entry.nominated.isEmpty { return .fits }
-    // The common case, without a list: all of them come first, and only sums of resources can differ.
+    // The same without a list, for pods that have no table.
     if resourcesOnly, !entry.nominatedKeepOthersAway, pod.priority <= entry.nominatedLowest, slot != ownSlot, let node = entry.facts {
       guard plan.asks(.nodeResourcesFit) else { return .fits }
       var taken = entry.requested

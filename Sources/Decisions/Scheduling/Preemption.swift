@@ -54,13 +54,13 @@ extension Cluster {
     var histogram = Histogram()
     if finalCount > 0 { histogram.add("Preemption is not helpful for scheduling", finalCount) }
     var best: Candidate?
-    var found = 0
+    var (found, withoutVictims) = (0, 0)
     let most = max(candidates.count / 10, Self.preemptionNodesMin)
     let start = candidates.firstIndex { $0 >= cursor } ?? 0
     for offset in candidates.indices {
       let slot = candidates[(start + offset) % candidates.count]
       guard let last = nodes[slot].pods.last, last.priority < pod.priority else {
-        histogram.add("No preemption victims found for incoming pod")
+        withoutVictims += 1
         continue
       }
       switch dryRun(check, slot) {
@@ -71,6 +71,7 @@ extension Cluster {
       }
       if found >= most { break }
     }
+    if withoutVictims > 0 { histogram.add("No preemption victims found for incoming pod", withoutVictims) }
     guard let best else { return .none(histogram.message(nodeCount, pod.shape)) }
     cursor = best.slot + 1
     return .found(nomination(pod, best))
@@ -111,7 +112,7 @@ extension Cluster {
     var count = entry.pods.count - lower.count + others.count
     for pod in lower { taken.subtract(pod.requests) }
     for pod in others { taken.add(pod.requests) }
-    let fixed = Cluster.fixedVerdict(check.shape, node, check.plan)
+    let fixed = check.table?.rows[slot].fixed ?? Cluster.fixedVerdict(check.shape, node, check.plan)
     if !fixed.fits { return .failure(NotHelpful(verdict: fixed)) }
     let verdict = Cluster.resourceVerdict(check.shape, taken, count, node)
     if !verdict.fits { return .failure(NotHelpful(verdict: verdict)) }
@@ -182,9 +183,11 @@ extension Cluster {
     return finish(slot, users, 0, verdict: verdict)
   }
 
-  private func finish(_ slot: Int, _ victims: [PodRecord], _ violations: Int, verdict: Verdict) -> Result<Candidate, NotHelpful> {
+  private func finish(_ slot: Int, _ victims: [PodRecord], _ violations: Int, verdict: @autoclosure () -> Verdict) -> Result<
+    Candidate, NotHelpful
+  > {
     // The node fits already without a victim: nothing is to be preempted there.
-    if victims.isEmpty { return .failure(NotHelpful(verdict: verdict)) }
+    if victims.isEmpty { return .failure(NotHelpful(verdict: verdict())) }
     let sorted = violations == 0 ? victims : victims.sorted(by: PodRecord.moreImportant)
     return .success(Candidate(slot: slot, victims: sorted, violations: violations))
   }

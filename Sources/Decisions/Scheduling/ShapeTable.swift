@@ -15,6 +15,10 @@ final class ShapeTable {
     var verdict = Verdict(.absent, isFinal: true)
     /// Of what does not change with the node's pods.
     var fixed = Verdict(.absent, isFinal: true)
+    /// With the pods that wait for the node, where it has room without them.
+    var crowded = Verdict(.absent, isFinal: true)
+    /// Pods up to this priority come after all that wait for the node; `Int.max`: none waits.
+    var crowdedUpTo = Int.max
     var base: Int32 = 0
     var discouraged: Int32 = 0
     var preferred: Int32 = 0
@@ -86,9 +90,21 @@ final class ShapeTable {
     }
     row.verdict = row.fixed.fits ? Cluster.roomVerdict(shape, entry, node, plan) : row.fixed
     if row.verdict.fits { row.base = cluster.baseScore(shape, entry, node, plan) }
+    row.crowdedUpTo = Int.max
+    if row.verdict.fits, !entry.nominated.isEmpty {
+      row.crowdedUpTo = entry.nominatedKeepOthersAway ? Int.min : entry.nominatedLowest
+      row.crowded = crowdedVerdict(entry, node)
+    }
     rows[slot] = row
     if !hard.isEmpty { update(hard, slot, wantsAll: true) }
     if !soft.isEmpty { update(soft, slot, wantsAll: softWantsAll) }
+  }
+
+  private func crowdedVerdict(_ entry: NodeEntry, _ node: NodeFacts) -> Verdict {
+    guard plan.asks(.nodeResourcesFit) else { return .fits }
+    var taken = entry.requested
+    taken.add(entry.nominatedRequested)
+    return Cluster.resourceVerdict(shape, taken, entry.pods.count + entry.nominated.count, node)
   }
 
   private func update(_ tables: [SpreadTable], _ slot: Int, wantsAll: Bool) {

@@ -20,6 +20,8 @@ struct ControlPlaneRole {
   private let scheduling: SchedulerConfiguration
   /// By which name this process leads scheduling and controllers; nil: nobody else could.
   private let leader: String?
+  /// A cloud-controller-manager outside makes load balancers.
+  private let hasExternalCloud: Bool
   let port: Int
   private let clusterServices: @Sendable (KubernetesClient) -> ClusterServices
   /// How the API server is reached, such as `https://10.0.0.1:6443`.
@@ -31,6 +33,7 @@ struct ControlPlaneRole {
   ) async throws {
     self.log = log
     self.leader = leader
+    hasExternalCloud = node.cloudProvider == .external
     scheduling = try options.schedulerConfiguration()
     let advertised = options.advertiseAddress ?? nodeAddress
     let serviceAddress = IPv4Range(node.serviceCIDR)?.address(at: 1) ?? ""
@@ -128,7 +131,10 @@ struct ControlPlaneRole {
       }
       let manager = server.transport(user: "system:kube-controller-manager", groups: ["system:masters"])
       group.addTask {
-        await ControllerManager(client: KubernetesClient(transport: manager), identity: leader, log: log).run()
+        await ControllerManager(
+          client: KubernetesClient(transport: manager), identity: leader,
+          reconcilers: hasExternalCloud ? ControllerManager.withExternalCloud : ControllerManager.standard, log: log
+        ).run()
         return nil
       }
       for await failure in group {

@@ -85,13 +85,15 @@ struct NodeRole {
   }
 
   private func kubeletConfiguration(_ missing: [String]) -> KubeletConfiguration {
-    KubeletConfiguration(
+    var configuration = KubeletConfiguration(
       nodeName: nodeName, addresses: [nodeAddress], version: APIServer.version["gitVersion"].string ?? "", dataDirectory: paths.data,
       logDirectory: FilePath(paths.logDirectory), staticPodDirectory: options.staticPodDirectory.map { FilePath($0) },
       port: options.kubeletPort,
       clusterDNS: [options.clusterDNS ?? NodeServices.dnsAddress(serviceCIDR: options.serviceCIDR)].compactMap { $0 },
       clusterDomain: options.clusterDomain,
       maxPods: options.maxPods, podPidsLimit: options.podPidsLimit, missingControllers: missing)
+    if options.cloudProvider == .external { configuration.cloud = KubeletConfiguration.ExternalCloud(nodeIP: options.nodeIP) }
+    return configuration
   }
 
   private func makeVolumes(_ configuration: KubeletConfiguration, _ agent: NodeAgent, _ events: EventRecorder) -> (

@@ -112,6 +112,11 @@ struct NodeOptions: ParsableArguments {
   @Option(name: .customLong("interface-prefix"), help: "The first letters of the names of pods' links on the host.")
   var interfacePrefix = "swl"
 
+  @Option(
+    name: .customLong("cloud-provider"),
+    help: "external: a cloud-controller-manager of yours tells nodes' addresses and provider IDs and gives load balancers theirs.")
+  var cloudProvider: CloudProvider?
+
   func validate() throws {
     for (option, value, example) in [("--pod-cidr", podCIDR, "10.244.0.0/16"), ("--service-cidr", serviceCIDR, "10.96.0.0/16")] {
       guard IPv4Range(value) != nil else { throw ValidationError("\(option) \(value) is no IPv4 range such as \(example)") }
@@ -140,6 +145,11 @@ struct NodeOptions: ParsableArguments {
           && part.utf8.allSatisfy { $0 &- 0x30 < 10 || $0 &- 0x61 < 26 || $0 == 0x2D }
       }
   }
+}
+
+/// Who knows the machines from outside.
+enum CloudProvider: String, ExpressibleByArgument, CaseIterable {
+  case external
 }
 
 /// `0.0.0.0:6443` in parts.

@@ -33,6 +33,16 @@ package struct KubeletConfiguration: Sendable {
   /// Sysctls beyond the safe ones that pods may set.
   package var allowedUnsafeSysctls: [String]
 
+  /// A cloud-controller-manager outside initializes the Node: it removes the taint that the node starts with, and says its provider ID
+  /// and its addresses.
+  package var cloud: ExternalCloud?
+
+  package struct ExternalCloud: Sendable {
+    /// The address that the node was told to use, which the cloud has to confirm; nil: the cloud alone knows one.
+    package var nodeIP: String?
+    package init(nodeIP: String?) { self.nodeIP = nodeIP }
+  }
+
   package init(
     nodeName: String, addresses: [String], version: String, dataDirectory: FilePath, logDirectory: FilePath = "/var/log/pods",
     staticPodDirectory: FilePath? = nil, port: Int = 10250, clusterDNS: [String] = [], clusterDomain: String = "cluster.local",

@@ -121,7 +121,9 @@ package final class NodeAgent: Sendable {
   private func registerOnce() async throws -> JSON {
     let node = newNode(configuration, await input(), now: clock.now())
     do {
-      return try await client.create(.nodes, node)
+      let created = try await client.create(.nodes, node)
+      tellTransitions(from: .null, to: created["status"])
+      return created
     } catch let error as APIStatusError where error.isAlreadyExists {
       let existing = try await client.get(.nodes, name: configuration.nodeName)
       return try await reconcileLabels(existing, node)

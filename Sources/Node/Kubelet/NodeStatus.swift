@@ -48,7 +48,12 @@ package func newNode(_ configuration: KubeletConfiguration, _ input: NodeStatusI
     ],
     "spec": .object(JSONObject()),
   ]
-  if !configuration.taints.isEmpty { node["spec"]["taints"] = .array(configuration.taints) }
+  var taints = configuration.taints
+  if let cloud = configuration.cloud {
+    taints.append(["key": "node.cloudprovider.kubernetes.io/uninitialized", "value": "true", "effect": "NoSchedule"])
+    node["metadata"]["annotations"]["alpha.kubernetes.io/provided-node-ip"] = JSON(cloud.nodeIP)
+  }
+  if !taints.isEmpty { node["spec"]["taints"] = .array(taints) }
   node["status"] = nodeStatus(previous: .null, configuration, input, now: now)
   return node
 }
@@ -57,9 +62,7 @@ package func newNode(_ configuration: KubeletConfiguration, _ input: NodeStatusI
 package func nodeStatus(previous: JSON, _ configuration: KubeletConfiguration, _ input: NodeStatusInput, now: Timestamp) -> JSON {
   var status = previous
   let facts = input.facts
-  status["addresses"] = .array(
-    configuration.addresses.map { ["type": "InternalIP", "address": .string($0)] }
-      + [["type": "Hostname", "address": .string(configuration.nodeName)]])
+  status["addresses"] = addresses(previous: previous["addresses"], configuration)
   setCapacity(&status, configuration, facts)
   status["nodeInfo"] = [
     "machineID": .string(facts.machineID), "systemUUID": .string(facts.systemUUID), "bootID": .string(facts.bootID),
@@ -76,6 +79,17 @@ package func nodeStatus(previous: JSON, _ configuration: KubeletConfiguration, _
   status["features"] = ["supplementalGroupsPolicy": true]
   status["conditions"] = nodeConditions(previous: previous["conditions"].array ?? [], configuration, input, now: now)
   return status
+}
+
+/// What a cloud has said stays; until then only an address that the node was told to use is known.
+private func addresses(previous: JSON, _ configuration: KubeletConfiguration) -> JSON {
+  if let cloud = configuration.cloud {
+    if !previous.isEmpty { return previous }
+    guard cloud.nodeIP != nil else { return .null }
+  }
+  return .array(
+    configuration.addresses.map { ["type": "InternalIP", "address": .string($0)] }
+      + [["type": "Hostname", "address": .string(configuration.nodeName)]])
 }
 
 /// `v1.36.2+swiftlet.0.1` -> `0.1`; any other version without its v.

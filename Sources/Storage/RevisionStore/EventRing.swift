@@ -36,6 +36,11 @@ struct EventRing {
     }
   }
 
+  /// Whether it is known that no key with this prefix changed after a revision.
+  func isUnchanged(_ prefix: String, since revision: Revision) -> Bool {
+    revision >= coversAfter && changes(prefix: prefix, after: revision, eventsMax: 1, bytesMax: .max).events.isEmpty
+  }
+
   /// Matching events after a revision that the ring covers, and how far that is complete.
   func changes(prefix: String, after revision: Revision, eventsMax: Int, bytesMax: Int) -> WatchBatch {
     precondition(revision >= coversAfter)

@@ -48,17 +48,24 @@ package final class SQLiteRevisionStore: RevisionStore {
   package var oldestRevision: Revision { hub.compacted }
 
   package func get(_ key: String, at: Revision?) async throws -> StoredValue? {
-    try await reading(at) { [readers] revision in
-      try await readers.readShort { try HistoryReader.get(key, at: revision, $0) }
+    if at == nil, let known = hub.recall(key) { return known }
+    return try await reading(at) { [readers, hub] revision in
+      let value = try await readers.readShort { try HistoryReader.get(key, at: revision, $0) }
+      if at == nil { hub.remember(key, value, at: revision) }
+      return value
     }
   }
 
   package func list(prefix: String, after startKey: String?, limit: Int?, at: Revision?) async throws -> Page {
     let limit = limit.map { max(0, $0) }
-    return try await reading(at) { [readers] revision in
-      try await readers.readSnapshot(short: (limit ?? .max) <= Self.shortListMax) {
+    let isWhole = at == nil && startKey == nil && limit == nil
+    if isWhole, let known = hub.recall(collection: prefix) { return known }
+    return try await reading(at) { [readers, hub] revision in
+      let page = try await readers.readSnapshot(short: (limit ?? .max) <= Self.shortListMax) {
         try HistoryReader.list(prefix: prefix, after: startKey, limit: limit, at: revision, $0)
       }
+      if isWhole { hub.remember(collection: prefix, page) }
+      return page
     }
   }
 

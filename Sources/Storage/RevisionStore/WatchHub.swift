@@ -32,6 +32,7 @@ final class WatchHub: Sendable {
 
   private struct State {
     var ring: EventRing
+    var reads = RecentReads()
     var compacted: Revision
     var watchers: [Int: Watcher] = [:]
     /// Watchers by prefix: a change is compared once for each prefix.
@@ -67,7 +68,10 @@ final class WatchHub: Sendable {
   func publish(_ events: [ChangeEvent]) {
     guard !events.isEmpty else { return }
     let woken = state.withLock { state in
-      for event in events { state.ring.append(event) }
+      for event in events {
+        state.ring.append(event)
+        state.reads.note(event)
+      }
       var woken: [Waiting] = []
       for (prefix, members) in state.groups {
         var matches = 0
@@ -86,6 +90,30 @@ final class WatchHub: Sendable {
       return woken
     }
     for waiting in woken { waiting.resume() }
+  }
+
+  // MARK: Recent reads
+
+  /// The key's newest state where it is known. Nil: to be read. Nil inside: there is no such key.
+  func recall(_ key: String) -> StoredValue?? {
+    state.withLock { $0.closed ? nil : $0.reads.value(key) }
+  }
+
+  /// All of a collection where it is known.
+  func recall(collection prefix: String) -> Page? {
+    state.withLock { state in
+      guard !state.closed, let items = state.reads.collection(prefix) else { return nil }
+      return Page(items: items, revision: state.ring.newest, remaining: 0)
+    }
+  }
+
+  /// Takes what was read at a revision, unless it has changed since.
+  func remember(_ key: String, _ value: StoredValue?, at revision: Revision) {
+    state.withLock { if $0.ring.isUnchanged(key, since: revision) { $0.reads.remember(key, value) } }
+  }
+
+  func remember(collection prefix: String, _ page: Page) {
+    state.withLock { if $0.ring.isUnchanged(prefix, since: page.revision) { $0.reads.remember(prefix, page.items) } }
   }
 
   /// Ends every watch with `closed`.

@@ -81,6 +81,8 @@ private func configureConnection(_ channel: any Channel, service: HTTPService, t
     h2ChannelConfigurator: { channel in
       deadline.cancel()
       return channel.eventLoop.makeCompletedFuture {
+        let pipeline = channel.pipeline.syncOperations
+        try pipeline.addHandler(FlushGatherer(), position: .after(try pipeline.handler(type: NIOSSLServerHandler.self)))
         try configureHTTP2(channel, service: service, peerCertificateDER: peerCertificate(channel), remoteAddress: remoteAddress)
       }
     },

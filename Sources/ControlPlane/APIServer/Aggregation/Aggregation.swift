@@ -14,18 +14,25 @@ extension APIServer {
     guard path.count >= 3, path[0] == "apis",
       let target = resources.catalog.external.first(where: { $0.group == path[1] && $0.version == path[2] })
     else { return nil }
-    guard !user.isAnonymous else { throw APIFailure.unauthorized }
-    if path.count > 3 { try await access.require(user, Self.access(request, path)) } else { try await authorizePath(request, user) }
-    guard target.isAvailable else { throw APIFailure.unavailable("service unavailable") }
-    let backend = try await self.backend(of: target)
+    let backend = try await admitted(request, path, user, to: target)
     let identity = try aggregationHeaders(user)
     if request.headers[canonicalForm: "connection"].contains(where: { $0.lowercased() == "upgrade" }) {
       return try await upgraded(request, to: target, backend, identity)
     }
-    let client = try backends.client(
-      name: target.host, address: backend.host, trust: target.trust, identity: configuration.frontProxyIdentity)
     return try await ProxyCalls.forward(
-      request, url: "https://\(target.host):\(backend.port)\(request.uri)", client: client, adding: identity)
+      request, url: "https://\(target.host):\(backend.port)\(request.uri)", client: client(of: target, backend), adding: identity)
+  }
+
+  /// Where a request goes, once the user may send it.
+  func admitted(_ request: ServedRequest, _ path: [String], _ user: UserInfo, to target: ExternalVersion) async throws -> Backend {
+    guard !user.isAnonymous else { throw APIFailure.unauthorized }
+    if path.count > 3 { try await access.require(user, Self.access(request, path)) } else { try await authorizePath(request, user) }
+    guard target.isAvailable else { throw APIFailure.unavailable("service unavailable") }
+    return try await backend(of: target)
+  }
+
+  func client(of target: ExternalVersion, _ backend: Backend) throws -> HTTPClient {
+    try backends.client(name: target.host, address: backend.host, trust: target.trust, identity: configuration.frontProxyIdentity)
   }
 
   // Unlike upstream: an APIService without a caBundle is reached by the system's authorities for requests, and not for upgraded connections.
@@ -65,7 +72,7 @@ extension APIServer {
       port: String(target.service["port"].int ?? 443))
   }
 
-  private func aggregationHeaders(_ user: UserInfo) throws -> [(String, String)] {
+  func aggregationHeaders(_ user: UserInfo) throws -> [(String, String)] {
     var headers = [(FrontProxy.userHeader, user.name)] + user.groups.map { (FrontProxy.groupHeader, $0) }
     if !user.uid.isEmpty { headers.append((FrontProxy.uidHeader, user.uid)) }
     for (key, values) in user.extra.sorted(by: { $0.key < $1.key }) {

@@ -167,7 +167,7 @@ struct ProxyCalls: Sendable {
     HTTPHeaders(answer.headers.filter { !leftOut.contains($0.name.lowercased()) }.map { ($0.name, $0.value) })
   }
 
-  private static func send(
+  static func send(
     _ served: ServedRequest, url: String, client: HTTPClient, host: String? = nil, adding extra: [(String, String)] = []
   ) async throws -> HTTPClientResponse {
     var outgoing = HTTPClientRequest(url: url)

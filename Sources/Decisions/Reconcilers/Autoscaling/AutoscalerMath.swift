@@ -89,6 +89,19 @@ package struct AutoscalerMath: Sendable {
     return (wanted, first.current, average)
   }
 
+  /// The wanted number of pods where one number for all of them is to be as large as a target, both in thousandths.
+  func replicas(value: Int64, target: Int64, present: Int, ready: Int) -> Int {
+    let ratio = Double(value) / Double(target)
+    guard present > 0 else { return Int(ratio.rounded(.up)) }
+    return isNearOne(ratio) ? present : Int((ratio * Double(ready)).rounded(.up))
+  }
+
+  /// The wanted number of pods where each is to have a share of a number as large as a target, both in thousandths.
+  func replicas(sharing value: Int64, among replicas: Int, target: Int64) -> Int {
+    if replicas > 0, isNearOne(Double(value) / (Double(target) * Double(replicas))) { return replicas }
+    return Int((Double(value) / Double(target)).rounded(.up))
+  }
+
   package func isNearOne(_ ratio: Double) -> Bool { ratio >= 1 - tolerance.down && ratio <= 1 + tolerance.up }
 
   private func isStillStarting(_ pod: JSON, _ use: PodUsage) -> Bool {

@@ -5,7 +5,10 @@ import KubernetesAPI
 package struct AutoscalerRound: Sendable {
   /// What the metrics API told for a metric of the spec.
   package enum Reading: Sendable {
+    /// What each pod uses, or each pod's own metric.
     case usage([PodUsage])
+    /// One number for all of it, in thousandths.
+    case value(milli: Int64)
     case failed(String)
   }
 
@@ -60,7 +63,7 @@ package struct AutoscalerRound: Sendable {
         present > most ? most : least, present,
         present > most ? "Current number of replicas above Spec.MaxReplicas" : "Current number of replicas below Spec.MinReplicas")
     }
-    guard let wanted = proposal(present, pods, readings) else { return draft.number("desiredReplicas", present) }
+    guard let wanted = proposal(scale, pods, readings) else { return draft.number("desiredReplicas", present) }
     let limited = AutoscalerBehavior(spec, now: now).limited(wanted.replicas, present: present, &history)
     set("ScalingLimited", limited.isLimited, limited.reason, limited.message)
     apply(limited.replicas, present, limited.replicas > present ? "\(wanted.metric) above target" : "All metrics below target")
@@ -79,41 +82,34 @@ package struct AutoscalerRound: Sendable {
   }
 
   /// The highest size that any metric asks for. A metric that is missing forbids to go down.
-  private mutating func proposal(_ present: Int, _ pods: [JSON], _ readings: [Reading]) -> (replicas: Int, metric: String)? {
+  private mutating func proposal(_ scale: JSON, _ pods: [JSON], _ readings: [Reading]) -> (replicas: Int, metric: String)? {
+    let present = scale["spec"]["replicas"].int ?? 0
     var best: (replicas: Int, metric: String)?
     var current: [JSON] = []
     var problem: (reason: String, message: String)?
-    for (metric, reading) in zip(autoscaler["spec"]["metrics"].array ?? [], readings) {
-      let source = metric["type"].string == "ContainerResource" ? metric["containerResource"] : metric["resource"]
-      let resource = source["name"].string ?? ""
-      let reason = metric["type"].string == "ContainerResource" ? "FailedGetContainerResourceMetric" : "FailedGetResourceMetric"
-      guard case .usage(let usage) = reading else {
-        if case .failed(let message) = reading {
-          problem = (["Resource", "ContainerResource"].contains(metric["type"].string) ? reason : "InvalidMetricSourceType", message)
-        }
+    for (json, reading) in zip(autoscaler["spec"]["metrics"].array ?? [], readings) {
+      guard let metric = AutoscalerMetric(json) else {
+        problem = ("InvalidMetricSourceType", "unknown metric source type \"\(json["type"].string ?? "")\"")
         continue
       }
-      let target = source["target"]
-      let tolerance = (
-        autoscaler["spec"]["behavior"]["scaleUp"]["tolerance"].quantity.map { Double($0.milliValue) / 1000 } ?? AutoscalerMath.tolerance,
-        autoscaler["spec"]["behavior"]["scaleDown"]["tolerance"].quantity.map { Double($0.milliValue) / 1000 } ?? AutoscalerMath.tolerance
-      )
-      let math = AutoscalerMath(isCPU: resource == "cpu", now: now, tolerance: tolerance)
-      let container = source["container"].string
-      let counted = math.replicas(
-        present: present, pods: pods, usage: usage, request: { Self.request($0, resource, container) },
-        targetUtilization: target["averageUtilization"].int, targetAverage: target["averageValue"].quantity?.milliValue)
-      guard let counted else {
-        problem = (reason, "did not receive metrics for targeted pods (pods might be unready), or a pod has no request for \(resource)")
+      let answer: (replicas: Int, current: JSON)?
+      switch reading {
+      case .failed(let message):
+        problem = (metric.failureReason, message)
+        continue
+      case .usage(let usage): answer = counted(metric, usage, present, pods)
+      case .value(let milli): answer = measured(metric, milli, scale, pods)
+      }
+      guard let answer else {
+        let reason =
+          metric.isResource
+          ? "did not receive metrics for targeted pods (pods might be unready), or a pod has no request for \(metric.name)"
+          : "unable to get metric \(metric.name): no value for any pod"
+        problem = (metric.failureReason, reason)
         continue
       }
-      let value = Quantity(milli: counted.average).text
-      var status: JSON = ["name": .string(resource), "container": JSON(container), "current": ["averageValue": .string(value)]]
-      if target["averageUtilization"].int != nil { status["current"]["averageUtilization"] = JSON(Int(counted.current)) }
-      current.append(["type": metric["type"], container == nil ? "resource" : "containerResource": status])
-      if best == nil || counted.replicas > best!.replicas {
-        best = (counted.replicas, "\(resource) resource utilization (percentage of request)")
-      }
+      current.append(metric.status(current: answer.current))
+      if best == nil || answer.replicas > best!.replicas { best = (answer.replicas, metric.title) }
     }
     draft["currentMetrics"] = current.isEmpty ? .null : .array(current)
     if let problem, best == nil || best!.replicas < present {
@@ -125,6 +121,41 @@ package struct AutoscalerRound: Sendable {
       set("ScalingActive", true, "ValidMetricFound", "the HPA was able to successfully calculate a replica count from \(best.metric)")
     }
     return best
+  }
+
+  private func math(isCPU: Bool) -> AutoscalerMath {
+    let behavior = autoscaler["spec"]["behavior"]
+    let tolerances = ["scaleUp", "scaleDown"].map { direction in
+      behavior[direction]["tolerance"].quantity.map { Double($0.milliValue) / 1000 } ?? AutoscalerMath.tolerance
+    }
+    return AutoscalerMath(isCPU: isCPU, now: now, tolerance: (tolerances[0], tolerances[1]))
+  }
+
+  /// From what each pod uses; nil where no pod can be counted.
+  private func counted(_ metric: AutoscalerMetric, _ usage: [PodUsage], _ present: Int, _ pods: [JSON]) -> (replicas: Int, current: JSON)? {
+    let utilization = metric.isResource ? metric.target["averageUtilization"].int : nil
+    let counted = math(isCPU: metric.isResource && metric.name == "cpu").replicas(
+      present: present, pods: pods, usage: usage, request: { Self.request($0, metric.name, metric.container) },
+      targetUtilization: utilization, targetAverage: metric.targetAverage)
+    return counted.map { counted in
+      var current: JSON = ["averageValue": .string(Quantity(milli: counted.average).text)]
+      if utilization != nil { current["averageUtilization"] = JSON(Int(counted.current)) }
+      return (counted.replicas, current)
+    }
+  }
+
+  /// From one number: for all pods together, or for each its share.
+  private func measured(_ metric: AutoscalerMetric, _ milli: Int64, _ scale: JSON, _ pods: [JSON]) -> (replicas: Int, current: JSON)? {
+    let math = math(isCPU: false)
+    if let target = metric.targetAverage, metric.source == .external || metric.targetValue == nil {
+      let replicas = scale["status"]["replicas"].int ?? 0
+      let share = replicas > 0 ? Int64((Double(milli) / Double(replicas)).rounded(.up)) : 0
+      return (math.replicas(sharing: milli, among: replicas, target: target), ["averageValue": .string(Quantity(milli: share).text)])
+    }
+    guard let target = metric.targetValue else { return nil }
+    let replicas = math.replicas(
+      value: milli, target: target, present: scale["spec"]["replicas"].int ?? 0, ready: pods.count { $0.podPhase == "Running" && $0.isReadyPod })
+    return (replicas, ["value": .string(Quantity(milli: milli).text)])
   }
 
   /// What a pod's containers, or one of them, request in thousandths; nil where one does not.

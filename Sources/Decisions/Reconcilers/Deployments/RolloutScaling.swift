@@ -52,7 +52,9 @@ extension Rollout {
       cleaned += surplus
       sizes[i] -= surplus
     }
-    var left = all.reduce(0) { $0 + $1.available } - least
+    // A set's status may still count pods that its new size has given up: what `spare` allows is the most that may go.
+    let available = zip(old, sizes).reduce(set.available) { $0 + min($1.0.available, $1.1) }
+    var left = min(spare - cleaned, available - least)
     for i in old.indices where left > 0 && sizes[i] > 0 {
       let surplus = min(sizes[i], left)
       left -= surplus
