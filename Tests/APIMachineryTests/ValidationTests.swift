@@ -311,8 +311,8 @@ private func container(_ more: String) -> String { #"{"containers":[{"name":"c",
       ),
       ("events", "", #"{"involvedObject":{"namespace":"default"},"reason":"R"}"#, []),
       (
-        "endpointslices", "discovery.k8s.io", #"{"addressType":"IPv4","endpoints":[{"addresses":["::1"]}],"ports":[{"port":1}]}"#,
-        [#"endpoints[0].addresses[0]: Invalid value: "::1": must be a valid IPv4 address"#]
+        "endpointslices", "discovery.k8s.io", #"{"addressType":"IPv4","endpoints":[{"addresses":["2001:db8::1"]}],"ports":[{"port":1}]}"#,
+        [#"endpoints[0].addresses[0]: Invalid value: "2001:db8::1": must be a valid IPv4 address"#]
       ),
       ("resourcequotas", "", #"{"spec":{"hard":{"pods":"1500m"}}}"#, [#"spec.hard[pods]: Invalid value: "1500m": must be an integer"#]),
       (

@@ -17,7 +17,7 @@ import X509
 /// The API server over a database of its own, asked as a program on the network would ask.
 final class ServerUnderTest: Sendable {
   /// Seconds until something that must happen has happened.
-  static let patienceSeconds = 20.0
+  static let patienceSeconds = 60.0
 
   let directory: String
   let store: SQLiteRevisionStore

@@ -51,8 +51,10 @@ import Testing
     ("[1, 2, 3].all(i, v, v == i + 1)", "true"), ("optional.of(1).optMap(x, x + 1).value()", "2"), ("optional.none().orValue(3)", "3"),
     ("optional.of(1).optFlatMap(x, optional.none()).hasValue()", "false"), ("{?'a': optional.none(), 'b': 1}", "{'b': 1}"),
     ("{'a': 1}[?'b'].orValue(7)", "7"), ("optional.of(2).or(optional.of(1)).value()", "2"), ("'a-b'.split('-')", "['a', 'b']"),
-    ("'%s is %d'.format(['a', 1])", "'a is 1'"), ("'abc'.charAt(1)", "'b'"), ("' x '.trim()", "'x'"), ("'aXb'.lowerAscii()", "'axb'"),
-    ("'aXb'.upperAscii()", "'AXB'"), ("['a', 'b'].join('-')", "'a-b'"), ("'aaa'.replace('a', 'b', 2)", "'bba'"), ("'abc'.substring(1, 2)", "'b'"),
+    ("'%s is %d'.format([dyn('a'), dyn(1)])", "'a is 1'"), ("'abc'.charAt(1)", "'b'"), ("' x '.trim()", "'x'"),
+    ("'aXb'.lowerAscii()", "'axb'"),
+    ("'aXb'.upperAscii()", "'AXB'"), ("['a', 'b'].join('-')", "'a-b'"), ("'aaa'.replace('a', 'b', 2)", "'bba'"),
+    ("'abc'.substring(1, 2)", "'b'"),
     ("'abc'.reverse()", "'cba'"), ("'abcb'.lastIndexOf('b')", "3"), ("'1a2'.findAll('[0-9]')", "['1', '2']"), ("1 < 1.5 && 2u > 1", "true"),
   ])
   func extensions(expression: String, expected: String) { #expect(evaluate(expression) == expected, "\(expression)") }
@@ -66,7 +68,8 @@ import Testing
     let head = "authorizer.group('apps').resource('deployments').subresource('status').namespace('x').name('n')"
     for (tail, expected) in [
       (".check('get').allowed()", "true"), (".check('list').allowed()", "false"), (".check('get').reason()", "'r'"),
-      (".check('get').errored()", "false"), (".check('get').error()", "''"), (".fieldSelector('a=b').labelSelector('c=d').check('get').allowed()", "true"),
+      (".check('get').errored()", "false"), (".check('get').error()", "''"),
+      (".fieldSelector('a=b').labelSelector('c=d').check('get').allowed()", "true"),
     ] {
       #expect(evaluate(head + tail, bindings, variables: variables) == expected, "\(tail)")
     }

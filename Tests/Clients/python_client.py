@@ -1,5 +1,5 @@
 """What the official Python client does against a server: KUBECONFIG names it, `localhost/busybox:e2e` is an image it can run."""
-import multiprocessing, queue, time, uuid
+import multiprocessing, queue, time, uuid, tempfile
 from kubernetes import client, config, dynamic, utils, watch
 from kubernetes.client.rest import ApiException
 from kubernetes.leaderelection import electionconfig, leaderelection
@@ -108,7 +108,9 @@ def dynamically(api):
     found = None
     for _ in range(100):
         try:
-            found = dynamic.DynamicClient(api).resources.get(api_version="example.org/v1", kind="Widget")
+            # By itself the client believes what a run before, on the same port, has left in the folder for temporary files.
+            with tempfile.TemporaryDirectory() as folder:
+                found = dynamic.DynamicClient(api, cache_file=f"{folder}/discovery").resources.get(api_version="example.org/v1", kind="Widget")
             break
         except dynamic.exceptions.ResourceNotFoundError:
             time.sleep(0.1)

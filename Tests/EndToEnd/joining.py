@@ -157,6 +157,14 @@ def a_machine_joins_by_token(_):
         eventually("its log, by the endpoint's certificate", lambda: c.server.out("logs", "one") == "it runs\n")
         expect(c.server.out("exec", "one", "--", "echo", "hello").strip() == "hello", "exec")
 
+        # Services and their names, which the node follows as itself.
+        c.server.apply(pod("web", ["sh", "-c", "mkdir /tmp/w; echo a page > /tmp/w/index.html; exec httpd -f -p 8080 -h /tmp/w"]))
+        c.server.apply(dict(apiVersion="v1", kind="Service", metadata=dict(name="web"), spec=dict(selector=dict(app="web"), ports=[dict(port=80, targetPort=8080)])))
+        c.server.ready("web")
+        eventually("a service by its name", lambda: c.server.out("exec", "one", "--", "wget", "-qO-", "-T", "2", "http://web.default/").strip() == "a page", 20)
+        for path, isAllowed in (("/api/v1/nodes", True), ("/apis/discovery.k8s.io/v1/endpointslices", True), ("/api/v1/secrets", False), ("/api/v1/pods", False)):
+            expect((c.api(path)[0] == 0) == isAllowed, f"{path} for a node: {c.api(path)}")
+
         # Without token and server: what it has is enough, and the token's end changes nothing.
         c.swiftlet("token", "delete", "--data-dir", c.server.data, id)
         expect(id not in c.swiftlet("token", "list", "--data-dir", c.server.data)[1], "the token is still there")
@@ -181,23 +189,23 @@ def a_token_ends(_):
 
 @test
 def certificates_are_renewed(_):
-    with joined("--node-certificate-ttl", "15s") as c:
+    with joined("--node-certificate-ttl", "12s") as c:
         c.start_agent("--server", c.url, "--token", c.token("--ttl", "10s"), "--node-name", "worker")
         c.agent.image()
         c.server.apply(pod("one", ["sh", "-c", "echo it runs; trap 'exit 0' TERM; while :; do sleep 3600 & wait; done"]))
         c.server.ready("one")
         before = c.server.json("get", "pod", "one")["status"]["containerStatuses"]
-        expect(seconds_of(c.certificate()) == 15, f"{seconds_of(c.certificate())} s")
+        expect(seconds_of(c.certificate()) == 12, f"{seconds_of(c.certificate())} s")
         seen, begun, failures = {c.certificate()}, time.monotonic(), []
         servings = {c.certificate(f"{c.agent.data}/agent/serving.pem")}
-        while time.monotonic() < begun + 50:
+        while time.monotonic() < begun + 42:
             seen.add(c.certificate())
             servings.add(c.certificate(f"{c.agent.data}/agent/serving.pem"))
             # Both directions at any time: the agent's requests, and the server's to the agent.
             code, _, errors = c.server.kubectl("exec", "one", "--", "true", check=False)
             failures += [f"{time.strftime('%T')} {errors}"] if code else []
             time.sleep(0.2)
-        expect(len(seen) >= 4 and len(servings) >= 4, f"{len(seen)} certificates and {len(servings)} of the endpoint in 50 s")
+        expect(len(seen) >= 4 and len(servings) >= 4, f"{len(seen)} certificates and {len(servings)} of the endpoint in 42 s")
         expect(not failures, f"calls failed meanwhile: {failures}")
         c.server.apply(pod("two"))
         c.server.ready("two")
@@ -209,7 +217,7 @@ def certificates_are_renewed(_):
 
         # One that was off for too long: not without a token, and with one as if nothing had been.
         c.agent.kill()
-        time.sleep(16)
+        time.sleep(13)
         errors = c.refused()
         expect("ended on" in errors and "--token" in errors, errors)
         c.start_agent("--server", c.url, "--token", c.token())

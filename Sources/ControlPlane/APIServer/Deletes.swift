@@ -136,6 +136,7 @@ extension Resources {
   }
 
   /// With its Node a machine loses its rights; once, however often the deletion is asked for.
+  // Unlike upstream: certificates that were signed for a node until it was deleted are refused; it joins again with a token.
   private func revoking(_ object: JSON, _ resource: ResourceInfo, _ write: () async throws -> Revision) async throws -> Revision {
     guard resource.kind == "Node", resource.group.isEmpty, object["metadata"]["deletionTimestamp"].isNull else { return try await write() }
     let metadata = ObjectMeta(object["metadata"])

@@ -8,6 +8,12 @@ import Synchronization
 final class ControllerRunner: Sendable {
   /// Keys that one controller works on at once.
   static let workers = 5
+  /// A key rests after a decision for so many times as long as the decision took, and at most for so many seconds: news of each pod
+  /// of a large set asks to look at all of them again.
+  static let restFactor = 4.0
+  static let restMax = 0.25
+  /// Seconds below which resting costs more than it saves.
+  static let restMin = 0.002
 
   let reconciler: any Reconciler
   private let cluster: CachedCluster
@@ -48,14 +54,30 @@ final class ControllerRunner: Sendable {
 
   private func work() async {
     while let key = await queue.next() {
-      await reconcile(key)
-      queue.done(key)
+      let rest = await reconcile(key) * Self.restFactor
+      guard rest >= Self.restMin else {
+        queue.done(key)
+        continue
+      }
+      // What is added meanwhile waits; the worker does not.
+      Task { [queue, time] in
+        try? await time.sleep(min(rest, Self.restMax))
+        queue.done(key)
+      }
     }
   }
 
-  private func reconcile(_ key: ObjectName) async {
+  /// Returns the seconds that the decision took.
+  private func reconcile(_ key: ObjectName) async -> Double {
     let remembered = failures.withLock { $0[key] }
-    let writes = reconciler.reconcile(key, in: cluster, Circumstances(now: time.now(), failure: remembered))
+    let began = time.now()
+    let writes = reconciler.reconcile(key, in: cluster, Circumstances(now: began, failure: remembered))
+    let took = time.now().seconds(since: began)
+    await perform(writes, key, remembered)
+    return took
+  }
+
+  private func perform(_ writes: [Write], _ key: ObjectName, _ remembered: WriteFailure?) async {
     var requeue: Double?
     switch await executor.perform(writes, requeue: &requeue) {
     case .done:

@@ -61,7 +61,8 @@ struct CertificateController: Sendable {
     return "node \(node) was deleted; it has to join again with a token"
   }
 
-  /// Unlike upstream, which leaves it to a person: a node gets a certificate for its name and for addresses that are nobody else's.
+  /// A node gets a certificate for its name and for addresses that are nobody else's.
+  // Unlike upstream: requests to kubernetes.io/kubelet-serving for nothing but that need no person's approval.
   private func approveServing(_ object: JSON, _ name: String, _ request: CertificateRequest) async throws {
     let user = object["spec"]["username"].string ?? ""
     guard request.refusal(.kubeletServing, usages: Self.usages(object), username: user) == nil else { return }

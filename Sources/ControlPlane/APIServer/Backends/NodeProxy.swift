@@ -159,6 +159,8 @@ package struct KubeletConnections: Sendable {
     var configuration = HTTPClient.Configuration(tlsConfiguration: client)
     configuration.timeout.connect = .seconds(5)
     configuration.httpVersion = .http1Only
+    // A kubelet that was taken over must not send the server's own credential elsewhere.
+    configuration.redirectConfiguration = .disallow
     // Who asks is told at once that a node is not there.
     configuration.connectionPool.retryConnectionEstablishment = false
     // Every followed log holds a connection for as long as somebody reads it.
