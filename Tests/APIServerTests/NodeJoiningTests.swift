@@ -27,7 +27,8 @@ private func request(_ node: String, hosts: [String] = [], addresses: [[UInt8]] 
     CommonName("system:node:\(node)")
   }
   let made = try CertificateSigningRequest(
-    version: .v1, subject: subject, privateKey: .init(P256.Signing.PrivateKey()), attributes: attributes, signatureAlgorithm: .ecdsaWithSHA256)
+    version: .v1, subject: subject, privateKey: .init(P256.Signing.PrivateKey()), attributes: attributes,
+    signatureAlgorithm: .ecdsaWithSHA256)
   return Base64.encode(Array(try made.serializeAsPEM().pemString.utf8))
 }
 
@@ -35,7 +36,8 @@ private func object(_ request: String, isServing: Bool = false) -> JSON {
   [
     "metadata": ["generateName": "csr-"],
     "spec": [
-      "request": .string(request), "signerName": isServing ? "kubernetes.io/kubelet-serving" : "kubernetes.io/kube-apiserver-client-kubelet",
+      "request": .string(request),
+      "signerName": isServing ? "kubernetes.io/kubelet-serving" : "kubernetes.io/kube-apiserver-client-kubelet",
       "usages": ["digital signature", isServing ? "server auth" : "client auth"],
     ],
   ]
@@ -107,8 +109,10 @@ private func object(_ request: String, isServing: Bool = false) -> JSON {
     try await withServer { server in
       let revocations = server.server.resources.revocations
       let node = try await server.admin.create(.nodes, ["metadata": ["name": "n1"]])
-      let (ended, stranger) = (Task { try await revocations.following("n1") { try await Task.sleep(for: .seconds(60)) } },
-        Task { try await revocations.following("n2") { try await Task.sleep(for: .seconds(60)) } })
+      let (ended, stranger) = (
+        Task { try await revocations.following("n1") { try await Task.sleep(for: .seconds(60)) } },
+        Task { try await revocations.following("n2") { try await Task.sleep(for: .seconds(60)) } }
+      )
       try await Task.sleep(for: .milliseconds(100))
       _ = try await revocations.deleting("n1", uid: node["metadata"]["uid"].string ?? "") {}
       await #expect(throws: CancellationError.self) { try await ended.value }
@@ -125,7 +129,8 @@ private func object(_ request: String, isServing: Bool = false) -> JSON {
       configuration.certificateSeconds = 700
     } _: { server in
       let node = try server.authority.client(user: "system:node:n1", groups: ["system:nodes"])
-      _ = try await server.admin.create(.nodes, ["metadata": ["name": "n2"], "status": ["addresses": [["type": "InternalIP", "address": "10.0.0.9"]]]])
+      _ = try await server.admin.create(
+        .nodes, ["metadata": ["name": "n2"], "status": ["addresses": [["type": "InternalIP", "address": "10.0.0.9"]]]])
       var other = try await server.admin.get(.nodes, name: "n2")
       other["status"]["addresses"] = [["type": "InternalIP", "address": "10.0.0.9"], ["type": "InternalIP", "address": "fd00::9"]]
       try await server.admin.update(.nodes, name: "n2", subresource: "status", other)
@@ -155,7 +160,9 @@ private func object(_ request: String, isServing: Bool = false) -> JSON {
         _ = try await server.admin.create(.configMaps("kube-public"), ["metadata": ["name": .string(name)], "data": ["a": "b"]])
       }
       #expect(try await server.ask(.GET, place + "/cluster-info").body["data"]["a"].string == "b")
-      for path in [place, place + "/other", place + "/cluster-info?watch=true", place + "?fieldSelector=metadata.name%3Dcluster-info", nodes] {
+      for path in [
+        place, place + "/other", place + "/cluster-info?watch=true", place + "?fieldSelector=metadata.name%3Dcluster-info", nodes,
+      ] {
         #expect(try await server.ask(.GET, path).code == 401, "\(path)")
       }
       for method in [HTTPMethod.PUT, .DELETE, .PATCH] {

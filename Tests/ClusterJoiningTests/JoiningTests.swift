@@ -13,9 +13,11 @@ private func authority() throws -> (certificate: Certificate, pem: String) {
   let key = P256.Signing.PrivateKey()
   let name = try DistinguishedName { CommonName("test-ca") }
   let certificate = try Certificate(
-    version: .v3, serialNumber: .init(), publicKey: .init(key.publicKey), notValidBefore: Date.now, notValidAfter: Date.now.addingTimeInterval(60),
+    version: .v3, serialNumber: .init(), publicKey: .init(key.publicKey), notValidBefore: Date.now,
+    notValidAfter: Date.now.addingTimeInterval(60),
     issuer: name, subject: name, signatureAlgorithm: .ecdsaWithSHA256,
-    extensions: Certificate.Extensions { Critical(BasicConstraints.isCertificateAuthority(maxPathLength: nil)) }, issuerPrivateKey: .init(key))
+    extensions: Certificate.Extensions { Critical(BasicConstraints.isCertificateAuthority(maxPathLength: nil)) },
+    issuerPrivateKey: .init(key))
   return (certificate, try certificate.serializeAsPEM().pemString + "\n")
 }
 
@@ -33,8 +35,11 @@ private func signature(_ content: String, id: String, secret: String, algorithm:
 
 private func clusterInfo(_ pems: [String], id: String = "abcdef", secret: String = "0123456789abcdef", changed: String = "") -> JSON {
   let authority = Data(pems.joined().utf8).base64EncodedString()
-  let content = "apiVersion: v1\nkind: Config\nclusters:\n- cluster:\n    certificate-authority-data: \(authority)\n    server: https://10.0.0.1:6443\n  name: \"\"\n"
-  return ["data": ["kubeconfig": .string(content + changed), .init("jws-kubeconfig-\(id)"): .string(signature(content, id: id, secret: secret))]]
+  let content =
+    "apiVersion: v1\nkind: Config\nclusters:\n- cluster:\n    certificate-authority-data: \(authority)\n    server: https://10.0.0.1:6443\n  name: \"\"\n"
+  return [
+    "data": ["kubeconfig": .string(content + changed), .init("jws-kubeconfig-\(id)"): .string(signature(content, id: id, secret: secret))]
+  ]
 }
 
 @Suite struct TokenTextTests {

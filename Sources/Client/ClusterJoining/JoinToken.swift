@@ -21,7 +21,8 @@ package struct JoinToken: Sendable, Equatable {
       // The text itself stays out of the message: a token that is nearly right is nearly a secret.
       throw Malformed(
         description:
-          "this is no token: one looks like abcdef.0123456789abcdef@sha256:<64 hex digits>. `swiftlet token create` on the server prints one.")
+          "this is no token: one looks like abcdef.0123456789abcdef@sha256:<64 hex digits>. `swiftlet token create` on the server prints one."
+      )
     }
     (id, secret) = (String(words[0]), String(words[1]))
     pins = try parts.dropFirst().map { try AuthorityPin(String($0)) }

@@ -36,7 +36,9 @@ package struct NodeCredential: Sendable {
     var next = kubeconfig
     next.clientCertificate = Array(key.certificatePEM.utf8)
     next.clientKey = Array(key.keyPEM.utf8)
-    guard let credential = NodeCredential(next) else { throw ClusterInfo.Distrust.malformed("the certificate that was signed is no node's") }
+    guard let credential = NodeCredential(next) else {
+      throw ClusterInfo.Distrust.malformed("the certificate that was signed is no node's")
+    }
     return credential
   }
 

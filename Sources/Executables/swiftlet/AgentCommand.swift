@@ -9,7 +9,8 @@ import NIOPosix
 struct Agent: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Runs a node alone, of the cluster that a token or a kubeconfig leads to.",
-    discussion: "With --server and --token the machine joins; started again, it needs neither. `swiftlet token create` on the server makes a token.")
+    discussion:
+      "With --server and --token the machine joins; started again, it needs neither. `swiftlet token create` on the server makes a token.")
 
   @OptionGroup var paths: PathOptions
   @OptionGroup var logging: LogOptionsGroup
@@ -68,7 +69,8 @@ struct Agent: AsyncParsableCommand {
     let serving = try certificate?.serving ?? ownCertificate(name, address)
     let role = NodeRole(
       paths: paths, options: node, client: KubernetesClient(transport: transport),
-      servicesClient: KubernetesClient(transport: try servicesTransport(group) ?? HTTPTransport(config, userAgent: Membership.userAgent, group: group)),
+      servicesClient: KubernetesClient(
+        transport: try servicesTransport(group) ?? HTTPTransport(config, userAgent: Membership.userAgent, group: group)),
       serving: serving, callerAuthority: try callers(config), group: group, log: log)
     try await Role.running([{ try await role.run { log.info("node \(name) is up, joined to \(config.server)") } }])
     await transport.shutdown()

@@ -8,7 +8,8 @@ struct JoinOptions: ParsableArguments {
   @Option(help: "What `swiftlet token create` printed. Needed once: the node's own certificate is kept and renewed from then on.")
   var token: String?
 
-  @Option(name: .customLong("token-file"), help: "A file with the token, so that no list of processes shows it; it may go after the node joined.")
+  @Option(
+    name: .customLong("token-file"), help: "A file with the token, so that no list of processes shows it; it may go after the node joined.")
   var tokenFile: String?
 
   @Option(
@@ -49,7 +50,8 @@ struct JoinOptions: ParsableArguments {
       result.pins += try hashes.map { try AuthorityPin($0) }
       guard !result.pins.isEmpty || skipsPin else {
         throw StartFailure(
-          "the token does not say which authority is the cluster's. Give all of what `swiftlet token create` printed, or --ca-cert-hash sha256:<hex>.")
+          "the token does not say which authority is the cluster's. Give all of what `swiftlet token create` printed, or --ca-cert-hash sha256:<hex>."
+        )
       }
       return result
     } catch let error as JoinToken.Malformed {

@@ -1,6 +1,7 @@
 import APIServer
 import ClusterJoining
 import FoundationEssentials
+import JSONCodec
 import KubernetesClient
 import Logging
 import NIOPosix
@@ -14,6 +15,8 @@ final class Membership: Sendable {
   /// Seconds that a renewal waits for its signature, and between looks at the clock: it may be set.
   static let signatureSeconds = 120.0
   static let lookSeconds = 30.0
+  /// Seconds that a start waits for the server's word about the credential.
+  static let askSeconds = 5.0
   static let userAgent = "swiftlet/\(APIServer.version["gitVersion"].string ?? "")"
 
   private struct State {
@@ -63,7 +66,8 @@ final class Membership: Sendable {
     }
     if credential == nil {
       guard let token else {
-        throw StartFailure("this machine has joined no cluster yet. Give --server URL and --token TOKEN (on the server: swiftlet token create).")
+        throw StartFailure(
+          "this machine has joined no cluster yet. Give --server URL and --token TOKEN (on the server: swiftlet token create).")
       }
       // Who comes back is who it was.
       let name = nodeName ?? stored?.nodeName ?? Machine.hostname
@@ -79,7 +83,8 @@ final class Membership: Sendable {
 
   /// The stored credential where it is still good; nil where a token is to get another.
   private static func usable(
-    _ stored: NodeCredential?, _ token: JoinToken?, _ nodeName: String?, _ data: FilePath, _ group: MultiThreadedEventLoopGroup, _ log: Logger
+    _ stored: NodeCredential?, _ token: JoinToken?, _ nodeName: String?, _ data: FilePath, _ group: MultiThreadedEventLoopGroup,
+    _ log: Logger
   ) async throws -> NodeCredential? {
     guard let stored else { return nil }
     if let nodeName, nodeName != stored.nodeName {
@@ -95,7 +100,9 @@ final class Membership: Sendable {
     }
     guard let problem else { return stored }
     guard token != nil else {
-      throw StartFailure("\(problem). To join again, start with --server \(stored.kubeconfig.server) and a new --token (on the server: swiftlet token create).")
+      throw StartFailure(
+        "\(problem). To join again, start with --server \(stored.kubeconfig.server) and a new --token (on the server: swiftlet token create)."
+      )
     }
     log.warning("\(problem); joining again with the token")
     return nil
@@ -104,9 +111,17 @@ final class Membership: Sendable {
   /// The server's message where it refuses the credential; nil where it takes it, or does not answer.
   private static func refusal(of credential: NodeCredential, _ group: MultiThreadedEventLoopGroup) async throws -> String? {
     let transport = try HTTPTransport(credential.kubeconfig, userAgent: userAgent, group: group)
-    let request = APIRequest(
-      "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body: ["apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"])
-    let answer = try? await transport.send(request)
+    let review: JSON = ["apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"]
+    let answer = await withTaskGroup(of: APIResponse?.self) { group in
+      group.addTask { try? await transport.send(APIRequest("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body: review)) }
+      group.addTask {
+        try? await Task.sleep(for: .seconds(askSeconds))
+        return nil
+      }
+      let first = await group.next() ?? nil
+      group.cancelAll()
+      return first
+    }
     await transport.shutdown()
     guard let answer, answer.status == 401 else { return nil }
     return APIStatusError(answer).message
@@ -152,7 +167,8 @@ final class Membership: Sendable {
         if Task.isCancelled { return }
         failures += 1
         let pause = renewal.pause(failures: failures, now: .now)
-        log.warning("the certificate of node \(credential.nodeName) ends on \(Self.text(credential.notAfter)) and was not renewed: \(error)")
+        log.warning(
+          "the certificate of node \(credential.nodeName) ends on \(Self.text(credential.notAfter)) and was not renewed: \(error)")
         try? await Task.sleep(for: .seconds(pause))
       }
     }
@@ -165,6 +181,10 @@ final class Membership: Sendable {
   }
 
   private func rejoined(_ credential: NodeCredential) async throws -> NodeCredential {
+    // Who deleted the node did not mean it to come back for an old token; a person may start the agent again.
+    guard state.withLock({ $0.toldRefusal }) == nil else {
+      throw StartFailure("the cluster refuses this node; start the agent again to join anew")
+    }
     guard let token = try join.joinToken() else {
       throw StartFailure("it is over; start the agent with --server \(credential.kubeconfig.server) and a new --token")
     }
@@ -173,12 +193,15 @@ final class Membership: Sendable {
 
   private func refused(_ message: String) {
     let name = state.withLock { state -> String? in
+      // One that is over is refused for that alone, and renewed by token where there is one.
+      if state.credential.isOver(.now) { return nil }
       if let told = state.toldRefusal, Date.now.timeIntervalSince(told) < Self.refusalSeconds { return nil }
       state.toldRefusal = .now
       return state.credential.nodeName
     }
     guard let name else { return }
-    let remedy = "To join again, start the agent with --token (on the server: swiftlet token create); to leave for good: swiftlet node reset"
+    let remedy =
+      "To join again, start the agent with --token (on the server: swiftlet token create); to leave for good: swiftlet node reset"
     log.error("the cluster no longer takes the certificate of node \(name): \(message). Pods go on running as they are. \(remedy)")
   }
 

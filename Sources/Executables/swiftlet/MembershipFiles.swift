@@ -46,7 +46,8 @@ struct MembershipFiles {
   func serving(nodeName: String, address: String) -> Credential? {
     guard let bytes = FileManager.default.contents(atPath: servingPath),
       let documents = try? PEMDocument.parseMultiple(pemString: String(decoding: bytes, as: UTF8.self)),
-      let first = documents.first(where: { $0.discriminator == "CERTIFICATE" }), let key = documents.first(where: { $0.discriminator != "CERTIFICATE" }),
+      let first = documents.first(where: { $0.discriminator == "CERTIFICATE" }),
+      let key = documents.first(where: { $0.discriminator != "CERTIFICATE" }),
       let certificate = try? Certificate(pemDocument: first), certificate.notValidAfter > .now,
       let alternatives = try? certificate.extensions.subjectAlternativeNames
     else { return nil }

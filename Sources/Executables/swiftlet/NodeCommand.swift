@@ -9,7 +9,8 @@ struct NodeCommand: AsyncParsableCommand {
   struct Reset: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Stops the pods and removes all that the agent made here: links, rules, mounts, cgroups, data and its credential.",
-      discussion: "Stop the agent first. The Node object stays: on the server, `kubectl drain NAME` before and `kubectl delete node NAME` after.")
+      discussion:
+        "Stop the agent first. The Node object stays: on the server, `kubectl drain NAME` before and `kubectl delete node NAME` after.")
 
     @OptionGroup var paths: PathOptions
     @OptionGroup var node: NodeOptions
