@@ -162,7 +162,7 @@ def a_machine_joins_by_token(_):
         c.server.apply(dict(apiVersion="v1", kind="Service", metadata=dict(name="web"), spec=dict(selector=dict(app="web"), ports=[dict(port=80, targetPort=8080)])))
         c.server.ready("web")
         address = c.server.json("get", "service", "web")["spec"]["clusterIP"]
-        eventually("the service", lambda: c.server.out("exec", "one", "--", "wget", "-qO-", "-T", "2", f"http://{address}/").strip() == "a page", 20)
+        eventually("the service", lambda: c.server.out("exec", "one", "--", "wget", "-qO-", f"http://{address}/").strip() == "a page", 20)
         eventually("its name", lambda: f"Address: {address}" in c.server.out("exec", "one", "--", "nslookup", "web.default.svc.cluster.local"), 20)
         for path, isAllowed in (("/api/v1/nodes", True), ("/apis/discovery.k8s.io/v1/endpointslices", True), ("/api/v1/secrets", False), ("/api/v1/pods", False)):
             expect((c.api(path)[0] == 0) == isAllowed, f"{path} for a node: {c.api(path)}")
