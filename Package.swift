@@ -80,6 +80,7 @@ let storageAndTransport: [Target] = [
   room("Transport", "HTTPServing", [nioCore, nioPosix, nioHTTP1, nioHTTP2, nioSSL, log]),
   room("Transport", "RemoteStreams", ["JSONCodec", "CZlib", "HTTPServing", nioCore, nioPosix, nioHTTP1, nioWebSocket, log]),
   room("Client", "KubernetesClient", ["KubernetesAPI", "JSONCodec", httpClient, nioCore, nioSSL, nioFoundationEssentials, yams, log]),
+  room("Client", "ClusterJoining", ["KubernetesClient", "JSONCodec", x509, crypto, nioCore, log]),
 ]
 
 let node: [Target] = [
@@ -114,7 +115,7 @@ let executables: [Target] = [
   .executableTarget(
     name: "swiftlet",
     dependencies: [
-      "APIServer", "Scheduler", "Scheduling", "ControllerManager", "ServiceProxy", "ClusterDNS", "Kubelet", "PodLifecycle",
+      "APIServer", "Scheduler", "Scheduling", "ControllerManager", "ServiceProxy", "ClusterDNS", "Kubelet", "PodLifecycle", "ClusterJoining",
       "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
       "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "HTTPServing", "JSONCodec", "KubernetesAPI", "CLinux",
       systemPackage, arguments, log, nioCore, nioPosix, nioHTTP1, httpClient, x509, crypto,
@@ -127,6 +128,7 @@ let roomTests: [Target] = [
   tests("JSONCodecTests", ["JSONCodec"]),
   tests("OCISpecTests", ["OCISpec", "JSONCodec"]),
   tests("KubernetesClientTests", ["KubernetesClient", "KubernetesAPI", "JSONCodec", log]),
+  tests("ClusterJoiningTests", ["ClusterJoining", "KubernetesClient", "JSONCodec", x509, crypto, log]),
   tests("KubernetesAPITests", ["KubernetesAPI", "JSONCodec"]),
   tests("CELTests", ["CEL", "JSONCodec"]),
   tests("SchedulingTests", ["Scheduling", "KubernetesAPI", "JSONCodec"]),

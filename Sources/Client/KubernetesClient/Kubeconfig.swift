@@ -68,6 +68,19 @@ extension Kubeconfig {
     }
   }
 
+  /// How a kubeconfig's text says that its first cluster is reached: such as the one in kube-public/cluster-info, which has no context.
+  package static func firstCluster(of text: String) throws -> (server: String, authority: [UInt8]) {
+    func fail(_ problem: String) -> KubeconfigError { KubeconfigError(file: "in cluster-info", problem: problem) }
+    guard let root = try? Yams.load(yaml: text) as? [String: Any],
+      let cluster = (root["clusters"] as? [[String: Any]])?.first?["cluster"] as? [String: Any]
+    else { throw fail("has no cluster") }
+    guard let server = cluster["server"] as? String else { throw fail("names no server") }
+    guard let data = (cluster["certificate-authority-data"] as? String).flatMap({ Data(base64Encoded: $0) }), !data.isEmpty else {
+      throw fail("has no certificate of an authority")
+    }
+    return (server, Array(data))
+  }
+
   /// The text of a kubeconfig with one cluster, user and context, all of them inline.
   package func text(name: String, user: String) -> String {
     func base64(_ bytes: [UInt8]?) -> String { Data(bytes ?? []).base64EncodedString() }

@@ -23,6 +23,11 @@ package struct APIServerConfiguration: Sendable {
   package var frontProxyAuthorityPEM: String?
   /// How this server shows to the servers behind it that it may speak for users.
   var frontProxyIdentity: BackendClients.ClientIdentity?
+  /// Seconds that certificates live at most that the authority signs for requests.
+  package var certificateSeconds = CertificateAuthority.requestSecondsMax
+  /// Names and addresses of this server: no node gets a certificate in which they stand.
+  package var ownNames: Set<String> = []
+  package var ownAddresses: Set<[UInt8]> = []
   /// Signs certificates that CertificateSigningRequests ask for; nil: nobody does here.
   package var signingAuthority: CertificateAuthority?
   /// Where requests over HTTP are written down; nil: nowhere. Calls within the process are not.
@@ -90,7 +95,15 @@ package final class APIServer: Sendable {
 
   /// Mends what a process that ended at any moment may have left half done. To be called before the first request: later, a claim
   /// without its Service belongs to a creation under way.
-  package func recover() async throws { try await ServiceAddresses.repair(resources) }
+  package func recover() async throws {
+    try await ServiceAddresses.repair(resources)
+    let prefix = ResourceRequest.prefix(resources.resource("nodes"), namespace: nil)
+    try await resources.revocations.load { name in
+      guard let stored = try await self.resources.store.get(prefix + name, at: nil) else { return nil }
+      let metadata = try self.resources.decoded.object(stored)["metadata"]
+      return metadata["deletionTimestamp"].isNull ? metadata["uid"].string : nil
+    }
+  }
 
   /// The loops that a cluster cannot do without: they run until the task is cancelled.
   package func runControllers() async throws {
@@ -111,7 +124,13 @@ package final class APIServer: Sendable {
       group.addTask { await QuotaController(resources: self.resources).run() }
       group.addTask { await self.runRoleAggregation() }
       if let authority = self.configuration.signingAuthority {
-        group.addTask { await CertificateController(client: client, authority: authority, access: self.access, log: self.log).run() }
+        group.addTask {
+          await CertificateController(
+            client: client, authority: authority, access: self.access, revocations: self.resources.revocations,
+            servingRules: ServingRules(ownNames: self.configuration.ownNames, ownAddresses: self.configuration.ownAddresses),
+            secondsMax: self.configuration.certificateSeconds, log: self.log
+          ).run()
+        }
       }
       group.addTask {
         await TokenSecretController(

@@ -124,8 +124,10 @@ package struct CertificateAuthority: Sendable {
       for organization in organizations { OrganizationName(organization) }
       CommonName(commonName)
     }
+    // What is a node's begins when it was signed: a node that is deleted loses all that it had until then, and nothing later.
+    let backdated = organizations.contains("system:nodes") ? Date.now : Date.now.addingTimeInterval(-3600)
     let pem = try issue(
-      .init(leaf.publicKey), subject: subject, from: Date.now.addingTimeInterval(-3600),
+      .init(leaf.publicKey), subject: subject, from: backdated,
       to: Date.now.addingTimeInterval(Self.leafYearsValid * Self.secondsPerYear),
       extensions: Certificate.Extensions {
         Critical(BasicConstraints.notCertificateAuthority)
@@ -140,8 +142,10 @@ package struct CertificateAuthority: Sendable {
   func issue(
     _ publicKey: Certificate.PublicKey, subject: DistinguishedName, from: Date, to: Date, extensions: Certificate.Extensions
   ) throws -> String {
+    // Certificates know whole seconds, and rounded up one would not be good yet.
+    let begin = Date(timeIntervalSince1970: from.timeIntervalSince1970.rounded(.down))
     let leaf = try Certificate(
-      version: .v3, serialNumber: .init(), publicKey: publicKey, notValidBefore: from,
+      version: .v3, serialNumber: .init(), publicKey: publicKey, notValidBefore: begin,
       notValidAfter: min(to, certificate.notValidAfter), issuer: certificate.subject, subject: subject,
       signatureAlgorithm: .ecdsaWithSHA256, extensions: extensions, issuerPrivateKey: .init(key))
     return try leaf.serializeAsPEM().pemString + "\n"

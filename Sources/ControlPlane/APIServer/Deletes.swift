@@ -107,7 +107,9 @@ extension Resources {
             last["metadata"]["deletionGracePeriodSeconds"] = 0
           }
           let stored = try await storable(last, resource)
-          let revision = try await store.write(.delete(key: value.key, value: StoredForm.encode(stored), .revision(value.revision)))
+          let revision = try await revoking(present, resource) {
+            try await self.store.write(.delete(key: value.key, value: StoredForm.encode(stored), .revision(value.revision)))
+          }
           last["metadata"]["resourceVersion"] = .string(String(revision))
           if resource.kind == "Service" { await ServiceAddresses.release(ServiceAddresses.held(last), self) }
           return (last, true)
@@ -115,7 +117,9 @@ extension Resources {
           let marked = mark(object, grace: grace, resource)
           if options.isDryRun { return (marked, false) }
           let stored = try await storable(marked, resource)
-          let revision = try await store.write(.put(key: value.key, value: StoredForm.encode(stored), .revision(value.revision)))
+          let revision = try await revoking(present, resource) {
+            try await self.store.write(.put(key: value.key, value: StoredForm.encode(stored), .revision(value.revision)))
+          }
           var result = marked
           result["metadata"]["resourceVersion"] = .string(String(revision))
           return (result, false)
@@ -129,6 +133,14 @@ extension Resources {
       }
     }
     throw APIFailure.changed(resource, name)
+  }
+
+  /// With its Node a machine loses its rights; once, however often the deletion is asked for.
+  // Unlike upstream: certificates that were signed for a node until it was deleted are refused; it joins again with a token.
+  private func revoking(_ object: JSON, _ resource: ResourceInfo, _ write: () async throws -> Revision) async throws -> Revision {
+    guard resource.kind == "Node", resource.group.isEmpty, object["metadata"]["deletionTimestamp"].isNull else { return try await write() }
+    let metadata = ObjectMeta(object["metadata"])
+    return try await revocations.deleting(metadata.name, uid: metadata.uid, write)
   }
 
   private func admitDelete(_ request: ResourceRequest, _ options: DeleteOptions, _ object: JSON, _ user: UserInfo) async throws {

@@ -23,12 +23,14 @@ final class Resources: Sendable {
   /// Where cluster addresses of Services come from.
   let serviceRange: IPv4Range?
   let access: AccessControl
+  let revocations: NodeRevocations
 
   init(
     store: any RevisionStore, catalog: ResourceCatalog, plugins: AdmissionChain, serviceRange: IPv4Range?, backends: BackendClients,
     log: Logger
   ) {
     self.serviceRange = serviceRange
+    revocations = NodeRevocations(store: store, log: log)
     self.store = store
     self.catalog = catalog
     self.plugins = plugins

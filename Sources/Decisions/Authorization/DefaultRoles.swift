@@ -177,7 +177,7 @@ extension DefaultRoles {
       note core,events.k8s.io: events
     role kube-public/swiftlet:cluster-info
       get core: configmaps cluster-info
-    bind kube-public/swiftlet:cluster-info +swiftlet:cluster-info group:system:bootstrappers
+    bind kube-public/swiftlet:cluster-info +swiftlet:cluster-info group:system:bootstrappers user:system:anonymous
     bind cluster-admin cluster-admin group:system:masters
     bind system:monitoring system:monitoring group:system:monitoring
     bind system:discovery system:discovery group:system:authenticated
@@ -194,6 +194,8 @@ extension DefaultRoles {
     # Machines that join with a bootstrap token ask for a certificate, and renew it later under their own name.
     bind swiftlet:node-bootstrapper system:node-bootstrapper group:system:bootstrappers
     bind swiftlet:node-autoapprove system:certificates.k8s.io:certificatesigningrequests:nodeclient group:system:bootstrappers
+    # A node follows services as itself: with its certificate that right ends as well.
+    bind swiftlet:node-services system:node-proxier group:system:nodes
     bind swiftlet:node-autorenew system:certificates.k8s.io:certificatesigningrequests:selfnodeclient group:system:nodes
     bind kube-system/system::extension-apiserver-authentication-reader +extension-apiserver-authentication-reader user:system:kube-controller-manager user:system:kube-scheduler
     bind kube-system/system::leader-locking-kube-controller-manager +system::leader-locking-kube-controller-manager user:system:kube-controller-manager account:kube-system/kube-controller-manager

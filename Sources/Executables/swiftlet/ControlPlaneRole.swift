@@ -37,12 +37,11 @@ struct ControlPlaneRole {
     scheduling = try options.schedulerConfiguration()
     let advertised = options.advertiseAddress ?? nodeAddress
     let serviceAddress = IPv4Range(node.serviceCIDR)?.address(at: 1) ?? ""
-    identity = try Identity(
-      data: paths.data,
-      names: [
-        "localhost", Machine.hostname, "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
-      ],
-      addresses: Array(Set(["127.0.0.1", "::1", nodeAddress, advertised, serviceAddress])).sorted())
+    let names = [
+      "localhost", Machine.hostname, "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+    ]
+    let addresses = Array(Set(["127.0.0.1", "::1", nodeAddress, advertised, serviceAddress])).sorted()
+    identity = try Identity(data: paths.data, names: names, addresses: addresses)
     store = try Self.openStore(paths.data.appending("state.db"), log: log)
     var configuration = APIServerConfiguration(
       dataDirectory: paths.data, serviceCIDR: node.serviceCIDR, podCIDR: node.podCIDR, authorityPEM: identity.authority.certificatePEM)
@@ -50,6 +49,9 @@ struct ControlPlaneRole {
     let frontProxy = try identity.frontProxyAuthority.client(user: "front-proxy-client", groups: [])
     configuration.setFrontProxyIdentity(certificatePEM: frontProxy.certificatePEM, keyPEM: frontProxy.keyPEM)
     configuration.signingAuthority = identity.authority
+    configuration.certificateSeconds = options.nodeCertificateTTL.seconds
+    configuration.ownNames = Set(names)
+    configuration.ownAddresses = Set(addresses.compactMap { Machine.addressBytes($0) })
     configuration.auditLog = try options.auditLogPath.map {
       try AuditLog(path: FilePath($0), policyFile: options.auditPolicyFile.map { FilePath($0) }, log: log)
     }

@@ -14,9 +14,6 @@ struct Down: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Stops pods cleanly and removes links, rules, mounts and cgroups; with --purge also all data.")
 
-  /// Seconds that containers get after their stop signal.
-  static let graceSeconds = 10.0
-
   @OptionGroup var paths: PathOptions
   @OptionGroup var node: NodeOptions
   @Option(help: "The administrator's kubeconfig that --purge removes.") var kubeconfig = "/etc/swiftlet/admin.kubeconfig"
@@ -25,35 +22,51 @@ struct Down: AsyncParsableCommand {
   func run() async throws {
     try await Role.exitingCleanly {
       try requireRoot("down")
-      guard FileManager.default.fileExists(atPath: paths.dataDirectory) else { return print("nothing is there at \(paths.dataDirectory)") }
-      let lock = try InstanceLock(directory: paths.dataDirectory)
-      defer { withExtendedLifetime(lock) {} }
-      var record = InstanceRecord(data: paths.data)
-      let places = Places(record, paths, node, kubeconfig: kubeconfig)
-      let pods = podUIDs
-      let count = try await stopPods(places)
-      try removeMounts()
-      try removeNetwork(places)
-      try await NodeServices.remove(
-        interfacePrefix: places.interfacePrefix, serviceCIDR: record.values["service-cidr"] ?? node.serviceCIDR, options: node)
-      try removeCgroups(places)
-      Leftovers.remove(Leftovers.run, in: places.run)
-      record.forgetPlaces()
-      if purge {
-        Leftovers.removeLogs(of: pods, in: places.logs)
-        Leftovers.removeFile(places.kubeconfig)
-        Leftovers.remove(Leftovers.data, in: paths.dataDirectory)
-      }
-      print("stopped \(count) pod\(count == 1 ? "" : "s")\(purge ? " and removed all data" : "; data is kept in \(paths.dataDirectory)")")
+      try await TakingDown(paths: paths, node: node, kubeconfig: kubeconfig).run(purge: purge)
     }
+  }
+}
+
+/// Takes an instance off its machine.
+struct TakingDown {
+  /// Seconds that containers get after their stop signal.
+  static let graceSeconds = 10.0
+
+  let paths: PathOptions
+  let node: NodeOptions
+  /// The administrator's kubeconfig where the instance's record names none; nil: a node has none.
+  let kubeconfig: String?
+
+  func run(purge: Bool) async throws {
+    guard FileManager.default.fileExists(atPath: paths.dataDirectory) else { return print("nothing is there at \(paths.dataDirectory)") }
+    let lock = try InstanceLock(directory: paths.dataDirectory)
+    defer { withExtendedLifetime(lock) {} }
+    var record = InstanceRecord(data: paths.data)
+    let places = Places(record, paths, node, kubeconfig: kubeconfig)
+    let pods = podUIDs
+    let count = try await stopPods(places)
+    try removeMounts()
+    try removeNetwork(places)
+    try await NodeServices.remove(
+      interfacePrefix: places.interfacePrefix, serviceCIDR: record.values["service-cidr"] ?? node.serviceCIDR, options: node)
+    try removeCgroups(places)
+    Leftovers.remove(Leftovers.run, in: places.run)
+    record.forgetPlaces()
+    if purge {
+      Leftovers.removeLogs(of: pods, in: places.logs)
+      if let kubeconfig = places.kubeconfig { Leftovers.removeFile(kubeconfig) }
+      Leftovers.remove(Leftovers.data, in: paths.dataDirectory)
+    }
+    print("stopped \(count) pod\(count == 1 ? "" : "s")\(purge ? " and removed all data" : "; data is kept in \(paths.dataDirectory)")")
   }
 
   /// Where the instance lives: as it was started, else as the options say.
   private struct Places {
-    let run: String, logs: String, kubeconfig: String, interfacePrefix: String
+    let run: String, logs: String, interfacePrefix: String
+    let kubeconfig: String?
     let cgroupRoot: String?
 
-    init(_ record: InstanceRecord, _ paths: PathOptions, _ node: NodeOptions, kubeconfig: String) {
+    init(_ record: InstanceRecord, _ paths: PathOptions, _ node: NodeOptions, kubeconfig: String?) {
       run = record.values["run-dir"] ?? paths.runDirectory
       logs = record.values["log-dir"] ?? paths.logDirectory
       self.kubeconfig = record.values["kubeconfig"] ?? kubeconfig
@@ -130,7 +143,7 @@ struct Down: AsyncParsableCommand {
 private enum Leftovers {
   static let run = ["agent.sock", "images.sock", "pods", "swiftlet.lock", "up.pid"]
   static let data = [
-    "images", "instance.json", "network", "pki", "pods", "probe", "runtime", "state.db", "state.db-shm", "state.db-wal", "state.db.lock",
+    "agent", "images", "instance.json", "network", "pki", "pods", "probe", "runtime", "state.db", "state.db-shm", "state.db-wal", "state.db.lock",
     "swiftlet.log", "swiftlet.lock",
   ]
 

@@ -27,6 +27,8 @@ struct NodeRole {
   let callerAuthority: String
   let group: MultiThreadedEventLoopGroup
   let log: Logger
+  /// Later certificates of the endpoint.
+  var servingChanges: AsyncStream<Credential>?
 
   var nodeName: String { options.nodeName ?? Machine.hostname }
   var nodeAddress: String { options.nodeIP ?? Machine.address }
@@ -70,12 +72,12 @@ struct NodeRole {
       nodeAgent: agent, client: client, events: events, runtime: adapter, recovered: recovered, hooks: adapter.hooks,
       images: ImagesAdapter(store: images), network: NetworkAdapter(network: network), volumes: volumes,
       environments: environments, group: group, log: log)
-    let servers = try await startServers(kubelet, images)
+    let (endpoint, servers) = try await startServers(kubelet, images)
     onReady()
     let services = NodeServices(
       nodeName: nodeName, nodeAddress: nodeAddress, options: options, client: servicesClient, group: group, log: log)
     do {
-      try await Role.together([{ try await kubelet.run() }, { try await services.run() }])
+      try await Role.together([{ try await kubelet.run() }, { try await services.run() }, { try await followCertificates(endpoint) }])
     } catch is CancellationError {
     }
     await Task {
@@ -151,10 +153,19 @@ struct NodeRole {
     return network
   }
 
-  private func startServers(_ kubelet: Kubelet, _ images: ImageStore) async throws -> [any StoppableServer] {
-    let tls = try ServerTLS(
+  private func tls(_ serving: Credential) throws -> ServerTLS {
+    try ServerTLS(
       certificateChainPEM: Array(serving.certificatePEM.utf8), privateKeyPEM: Array(serving.keyPEM.utf8),
       clientAuthoritiesPEM: Array(callerAuthority.utf8))
+  }
+
+  private func followCertificates(_ endpoint: KubeletServer) async throws {
+    guard let servingChanges else { return }
+    for await serving in servingChanges { try endpoint.replace(tls: try tls(serving)) }
+  }
+
+  private func startServers(_ kubelet: Kubelet, _ images: ImageStore) async throws -> (KubeletServer, [any StoppableServer]) {
+    let tls = try tls(serving)
     let access = DelegatedAccess(client: client, nodeName: nodeName, log: log)
     let endpoint = KubeletServer(
       configuration: KubeletServerConfiguration(
@@ -167,7 +178,7 @@ struct NodeRole {
     }
     let tools = AgentSocket(path: paths.agentSocket.string, kubelet: kubelet, images: images, group: group, log: log)
     try await tools.start()
-    return [endpoint, tools]
+    return (endpoint, [endpoint, tools])
   }
 }
 

@@ -197,7 +197,13 @@ struct ServerOptions: ParsableArguments {
   @Option(name: .customLong("scheduler-config"), help: "A KubeSchedulerConfiguration with the scheduler's profiles.")
   var schedulerConfig: String?
 
+  @Option(
+    name: .customLong("node-certificate-ttl"),
+    help: "How long certificates are good that the cluster signs for its nodes: such as 90d; nodes renew theirs long before.")
+  var nodeCertificateTTL = TimeSpan(seconds: 365 * 86_400)
+
   mutating func validate() throws {
+    guard nodeCertificateTTL.seconds >= 5 else { throw ValidationError("--node-certificate-ttl \(nodeCertificateTTL): wants 5 s or more") }
     kubeconfig = CurrentDirectory.absolute(kubeconfig)
     guard auditLogPath != nil || auditPolicyFile == nil else {
       throw ValidationError("--audit-policy-file needs --audit-log-path, where the events go")

@@ -3,6 +3,7 @@ import NIOHTTP1
 import NIOHTTP2
 import NIOPosix
 import NIOSSL
+import Synchronization
 
 #if canImport(Glibc)
   import Glibc
@@ -16,6 +17,7 @@ package final class HTTPServer: Sendable {
   private let group: any EventLoopGroup
   private let service: HTTPService
   private let listener: NIOLockedValue<(any Channel)?>
+  private let context = Mutex<NIOSSLContext?>(nil)
 
   /// `group`: one or two event-loop threads serve thousands of connections; the handler runs on Swift's own pool.
   package init(
@@ -33,11 +35,13 @@ package final class HTTPServer: Sendable {
   @discardableResult
   package func start() async throws -> Int {
     let service = service
-    let tls = try service.configuration.tls?.makeContext()
+    let first = try service.configuration.tls?.makeContext()
+    context.withLock { $0 = first }
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: Self.backlog)
       .childChannelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture { try configureConnection(channel, service: service, tls: tls) }
+        let tls = self.context.withLock { $0 }
+        return channel.eventLoop.makeCompletedFuture { try configureConnection(channel, service: service, tls: tls) }
       }
     let channel: any Channel
     switch service.configuration.address {
@@ -57,6 +61,12 @@ package final class HTTPServer: Sendable {
     }
     listener.set(channel)
     return channel.localAddress?.port ?? 0
+  }
+
+  /// New connections get this certificate; open ones go on with theirs.
+  package func replace(tls: ServerTLS) throws {
+    let next = try tls.makeContext()
+    context.withLock { $0 = next }
   }
 
   /// Accepts nothing more, lets running requests finish within `stopGrace`, ends streams, and returns when all is closed.

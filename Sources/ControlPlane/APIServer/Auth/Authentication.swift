@@ -33,6 +33,8 @@ final class Authentication: Sendable {
     var user: UserInfo
     var expires: Date
     var isFrontProxy: Bool
+    /// When it was signed, of a node's.
+    var signed: Date
   }
 
   private let tokens: ServiceAccountTokens
@@ -56,6 +58,9 @@ final class Authentication: Sendable {
 
   private func authenticated(_ request: ServedRequest) async throws -> UserInfo {
     if let der = request.peerCertificateDER, let known = known(certificate: der), known.expires > Date.now {
+      if let node = known.user.nodeName, resources.revocations.covers(node, signed: known.signed) {
+        throw APIFailure(401, "Unauthorized", "node \(node) was deleted, and with it its certificate; it has to join again with a token")
+      }
       if !known.isFrontProxy { return known.user }
       if let user = frontProxy?.user(request.headers, proxy: known.user.name) { return user }
     }
@@ -90,7 +95,8 @@ final class Authentication: Sendable {
     let digest = SHA256.hash(data: der).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     user.extra["authentication.kubernetes.io/credential-id"] = ["X509SHA256=\(digest)"]
     let found = KnownCertificate(
-      user: user, expires: certificate.notValidAfter, isFrontProxy: frontProxy?.signed(certificate) ?? false)
+      user: user, expires: certificate.notValidAfter, isFrontProxy: frontProxy?.signed(certificate) ?? false,
+      signed: certificate.notValidBefore)
     certificates.withLock { certificates in
       if certificates.count >= Self.cacheMax { certificates.removeAll() }
       certificates[der] = found

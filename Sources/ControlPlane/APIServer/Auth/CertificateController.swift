@@ -11,6 +11,10 @@ struct CertificateController: Sendable {
   let client: KubernetesClient
   let authority: CertificateAuthority
   let access: AccessControl
+  let revocations: NodeRevocations
+  let servingRules: ServingRules
+  /// Seconds that a certificate lives where its request does not ask for less.
+  let secondsMax: Int
   let log: Logger
 
   static let path = ResourcePath(group: "certificates.k8s.io", version: "v1", "certificatesigningrequests")
@@ -32,16 +36,43 @@ struct CertificateController: Sendable {
       let types = Set((object["status"]["conditions"].array ?? []).compactMap { $0["type"].string })
       guard object["status"]["certificate"].isEmpty, types.isDisjoint(with: ["Denied", "Failed"]) else { return }
       let request = try CertificateRequest(base64: object["spec"]["request"].string ?? "")
+      if let why = revoked(object, request) {
+        return try await add("Failed", "NodeDeleted", why, to: object, name, subresource: "status")
+      }
       if types.contains("Approved") {
         try await sign(object, name, request, signer)
       } else if signer == .kubeletClient {
         try await approve(object, name, request)
+      } else if signer == .kubeletServing {
+        try await approveServing(object, name, request)
       }
     } catch let error as APIStatusError where error.isNotFound || error.code == 409 {
       // Another change came first; it is an event of its own.
     } catch {
       log.warning("certificate request \(name): \(error)")
     }
+  }
+
+  /// Why a node that was deleted after it asked gets nothing; nil where it was not. Who asks by token joins anew.
+  private func revoked(_ object: JSON, _ request: CertificateRequest) -> String? {
+    guard object["spec"]["username"].string == request.commonName, let node = request.nodeName, let at = revocations.revoked(node),
+      let asked = object["metadata"]["creationTimestamp"].timestamp, asked.secondsSinceEpoch <= at
+    else { return nil }
+    return "node \(node) was deleted; it has to join again with a token"
+  }
+
+  /// A node gets a certificate for its name and for addresses that are nobody else's.
+  // Unlike upstream: requests to kubernetes.io/kubelet-serving for nothing but that need no person's approval.
+  private func approveServing(_ object: JSON, _ name: String, _ request: CertificateRequest) async throws {
+    let user = object["spec"]["username"].string ?? ""
+    guard request.refusal(.kubeletServing, usages: Self.usages(object), username: user) == nil else { return }
+    let nodes = try await client.list(.nodes).items
+    if let why = servingRules.objection(request, nodes: nodes) {
+      return log.warning("certificate request \(name) of \(user) waits for a person, as \(why)")
+    }
+    try await add(
+      "Approved", "AutoApproved", "Auto approving kubelet serving certificate for the node's own name and addresses.", to: object, name,
+      subresource: "approval")
   }
 
   private func approve(_ object: JSON, _ name: String, _ request: CertificateRequest) async throws {
@@ -64,7 +95,10 @@ struct CertificateController: Sendable {
     if let why = request.refusal(signer, usages: usages, username: object["spec"]["username"].string ?? "") {
       return try await add("Failed", "SignerValidationFailure", why, to: object, name, subresource: "status")
     }
-    let pem = try authority.sign(request, usages: usages, expirationSeconds: object["spec"]["expirationSeconds"].int)
+    // A certificate of the second in which its node was deleted counts as one from before.
+    while let node = request.nodeName, revocations.covers(node, signed: .now) { try await Task.sleep(for: .milliseconds(100)) }
+    let pem = try authority.sign(
+      request, usages: usages, expirationSeconds: object["spec"]["expirationSeconds"].int, secondsMax: secondsMax)
     var signed = object
     signed["status"]["certificate"] = .string(Base64.encode(Array(pem.utf8)))
     try await client.update(Self.path, name: name, subresource: "status", signed)

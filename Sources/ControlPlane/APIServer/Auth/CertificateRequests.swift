@@ -89,6 +89,11 @@ struct CertificateRequest: Sendable {
     return "an RSA key has to have \(Self.keyBits.lowerBound) to \(Self.keyBits.upperBound) bits, not \(key.keySizeInBits)"
   }
 
+  /// Whose it is, of the signers for nodes.
+  var nodeName: String? {
+    organizations == ["system:nodes"] && commonName.hasPrefix(Self.nodePrefix) ? String(commonName.dropFirst(Self.nodePrefix.count)) : nil
+  }
+
   private var nodeSubject: String? {
     guard organizations == ["system:nodes"] else { return "subject organization is not system:nodes" }
     guard commonName.hasPrefix(Self.nodePrefix), commonName.count > Self.nodePrefix.count else {
@@ -111,18 +116,23 @@ struct CertificateRequest: Sendable {
 
 extension CertificateAuthority {
   /// Seconds that certificates for requests live when nobody asks for less.
-  static let requestSecondsMax = 365 * 86_400
-  /// Seconds before now from which they are valid: clocks differ.
+  package static let requestSecondsMax = 365 * 86_400
+  /// Seconds before now from which they are valid: clocks differ. At most this part of their life, though.
   private static let backdateSeconds = 300.0
+  private static let backdatePart = 0.1
 
   /// A certificate for a request that has been approved, as PEM.
-  func sign(_ request: CertificateRequest, usages: Set<String>, expirationSeconds: Int?) throws -> String {
-    let seconds = min(expirationSeconds ?? Self.requestSecondsMax, Self.requestSecondsMax)
+  func sign(
+    _ request: CertificateRequest, usages: Set<String>, expirationSeconds: Int?, secondsMax: Int = requestSecondsMax
+  ) throws -> String {
+    let now = Date(timeIntervalSince1970: Date.now.timeIntervalSince1970.rounded(.down))
+    let seconds = min(expirationSeconds ?? secondsMax, secondsMax)
     let purposes: [ExtendedKeyUsage.Usage] =
       (usages.contains("client auth") ? [.clientAuth] : []) + (usages.contains("server auth") ? [.serverAuth] : [])
-    let now = Date.now
+    // A node's begins now, as whether it was signed before the node was deleted counts.
+    let backdate = request.organizations.contains("system:nodes") ? 0 : min(Self.backdateSeconds, Double(seconds) * Self.backdatePart)
     return try issue(
-      request.request.publicKey, subject: request.request.subject, from: now.addingTimeInterval(-Self.backdateSeconds),
+      request.request.publicKey, subject: request.request.subject, from: now.addingTimeInterval(-backdate),
       to: now.addingTimeInterval(Double(seconds)),
       extensions: Certificate.Extensions {
         Critical(BasicConstraints.notCertificateAuthority)

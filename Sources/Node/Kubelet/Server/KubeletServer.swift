@@ -65,6 +65,9 @@ package final class KubeletServer: Sendable {
   package func start() async throws -> Int { try await server.start() }
 
   package func stop() async { await server.stop() }
+
+  /// New connections get this certificate.
+  package func replace(tls: ServerTLS) throws { try server.replace(tls: tls) }
 }
 
 /// 401 without a verified certificate or a known token, 403 without permission, nil where the caller may go on.
