@@ -46,6 +46,7 @@ final class Agent: Sendable {
     var status = node["status"]
     status["capacity"] = ["cpu": .string("\(machine.milliCPU)m"), "memory": "8Gi", "pods": "110"]
     status["allocatable"] = status["capacity"]
+    if world.faults.bug == .overcommit { status["allocatable"]["cpu"] = "400m" }
     status["addresses"] = [["type": "InternalIP", "address": .string("10.0.0.\(machine.name.dropFirst())")]]
     let before = (node["status"]["conditions"].array ?? []).first { $0["type"].string == "Ready" }
     let since = before?["status"].string == "True" ? before?["lastTransitionTime"] ?? .string(now) : .string(now)

@@ -7,7 +7,7 @@ enum DeliberateBug: String, CaseIterable, Sendable {
   case ignorePreconditions = "ignore-preconditions"
   /// Controllers delete pods without waiting for their node.
   case forceDelete = "force-delete"
-  /// Nodes look ten times as large to the scheduler.
+  /// Nodes are small, and look large to the scheduler.
   case overcommit
   /// The garbage collector's deletions get lost.
   case forgetOrphans = "forget-orphans"
@@ -35,8 +35,19 @@ struct Faults: Sendable {
 
   func tamper(_ event: WatchEvent, to component: String) -> WatchEvent {
     guard bug == .overcommit, component.hasPrefix("scheduler"), event.object["kind"].string == "Node" else { return event }
-    var object = event.object
-    object["status"]["allocatable"]["cpu"] = "40"
-    return WatchEvent(kind: event.kind, object: object)
+    return WatchEvent(kind: event.kind, object: Self.enlarged(event.object))
+  }
+
+  func tamper(_ response: APIResponse, to component: String) -> APIResponse {
+    guard bug == .overcommit, component.hasPrefix("scheduler"), response.body["kind"].string == "NodeList" else { return response }
+    var body = response.body
+    body["items"] = .array((body["items"].array ?? []).map(Self.enlarged))
+    return APIResponse(status: response.status, body: body)
+  }
+
+  private static func enlarged(_ node: JSON) -> JSON {
+    var node = node
+    node["status"]["allocatable"]["cpu"] = "40"
+    return node
   }
 }

@@ -92,7 +92,7 @@ struct LinkTransport: APITransport {
     let weather = world.weather
     if world.roll({ $0.chance(weather.requestLost) }) { throw LinkDown() }
     let request = world.faults.tamper(request, by: link.name)
-    let response = try await world.transport(user: user, groups: groups).send(request)
+    let response = world.faults.tamper(try await world.transport(user: user, groups: groups).send(request), to: link.name)
     if request.method != "GET" || response.status >= 400 {
       world.trace("\(link.name): \(request.method) \(request.path) -> \(response.status)\(Self.why(response))")
     }

@@ -96,7 +96,11 @@ final class MemoryStore: RevisionStore {
     }
   }
 
+  /// What a disk takes for it, in which others may come first.
+  private static let writeMilliseconds = 1
+
   func write(_ mutation: Mutation) async throws -> Revision {
+    try? await Task.sleep(for: .milliseconds(Self.writeMilliseconds))
     let (event, woken) = try state.withLock { state throws(RevisionStoreError) in
       let current = Self.value(mutation.key, nil, state)
       if let refusal = refusal(mutation, current) { throw refusal }

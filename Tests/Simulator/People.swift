@@ -60,10 +60,13 @@ final class People: Sendable {
     }
   }
 
-  /// Reads, adds one, and writes what was read: two who read the same must not both succeed.
+  /// Seconds between the moments at which all of them count.
+  private static let countEvery = 20.0
+
+  /// Reads, adds one, and writes what was read: two who read the same must not both succeed. All do so at the same moments.
   private func count(until end: Double) async {
     while world.seconds < end {
-      await world.sleep(world.roll { $0.between(0, 120) })
+      await world.sleep(Self.countEvery - world.seconds.truncatingRemainder(dividingBy: Self.countEvery))
       do {
         var object = try await client.get(.configMaps("default"), name: "count")
         object["data"]["n"] = .string(String((Int(object["data"]["n"].string ?? "") ?? 0) + 1))
