@@ -404,7 +404,10 @@ private func container(_ more: String) -> String { #"{"containers":[{"name":"c",
       return #"{"spec":{"selector":{"matchLabels":{"a":"b"}},"template":\#(template),"volumeClaimTemplates":[\#(claim)]}}"#
     }
     #expect(try problems("statefulsets", "apps", set(mount: "data")) == [])
-    #expect(try problems("statefulsets", "apps", set(mount: "dat")) == [#"spec.template.spec.containers[0].volumeMounts[0].name: Not found: "dat""#])
+    #expect(
+      try problems("statefulsets", "apps", set(mount: "dat")) == [
+        #"spec.template.spec.containers[0].volumeMounts[0].name: Not found: "dat""#
+      ])
   }
 
   /// Plural, group, old, new, beginning of the only error.

@@ -74,7 +74,8 @@ private func object(
       let user = try server.authority.client(user: "system:node:n1", groups: ["system:nodes"])
       // Another name than the node's own.
       let serving = object(
-        try request("system:node:n1", hosts: ["n1.example.com"]), signer: "kubernetes.io/kubelet-serving", usages: ["digital signature", "server auth"])
+        try request("system:node:n1", hosts: ["n1.example.com"]), signer: "kubernetes.io/kubelet-serving",
+        usages: ["digital signature", "server auth"])
       let made = try await server.ask(.POST, path, serving, certificate: user)
       let name = made.body["metadata"]["name"].string ?? ""
       var approved = made.body

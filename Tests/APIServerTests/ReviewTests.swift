@@ -152,7 +152,8 @@ private let authentication = "/apis/authentication.k8s.io/v1/"
       let keys = try await server.ask(.GET, "/openid/v1/jwks", token: token)
       #expect(keys.headers.first(name: "content-type") == "application/jwk-set+json")
       let key = try #require(keys.body["keys"].array?.first { $0["kid"] == header["kid"] })
-      #expect(key["alg"] == header["alg"] && key["kty"].string == "EC" && Base64.decode(key["x"].string ?? "", orURLSafe: true)?.count == 32)
+      #expect(
+        key["alg"] == header["alg"] && key["kty"].string == "EC" && Base64.decode(key["x"].string ?? "", orURLSafe: true)?.count == 32)
     }
   }
 

@@ -39,7 +39,9 @@ private struct Adapters: APITransport {
 
   @Test func podsTellTheirOwn() async {
     let path = "/apis/custom.metrics.k8s.io/v1beta1/namespaces/shop/pods/*/requests"
-    let metric: JSON = ["type": "Pods", "pods": ["metric": ["name": "requests"], "target": ["type": "AverageValue", "averageValue": "10"]]]
+    let metric: JSON = [
+      "type": "Pods", "pods": ["metric": ["name": "requests"], "target": ["type": "AverageValue", "averageValue": "10"]],
+    ]
     let answer = await reading(metric, ["\(path)?labelSelector=app=web": ["items": [value("a", "12500m"), value("b", "3")]]])
     guard case .usage(let usage) = answer else { Issue.record("\(answer)"); return }
     #expect(usage.map(\.pod) == ["a", "b"] && usage.map(\.milli) == [12_500, 3_000])
@@ -47,12 +49,13 @@ private struct Adapters: APITransport {
   }
 
   /// The newest version that is served, and one series of the metric among several.
-  @Test(arguments: [
-    (["apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "front"], "namespaces/shop/ingresses.networking.k8s.io/front"),
-    (["apiVersion": "v1", "kind": "Service", "name": "web"], "namespaces/shop/services/web"),
-    (["apiVersion": "v1", "kind": "Node", "name": "n1"], "nodes/n1"),
-    (["apiVersion": "v1", "kind": "Namespace", "name": "shop"], "namespaces/shop/metrics"),
-  ] as [(JSON, String)])
+  @Test(
+    arguments: [
+      (["apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "front"], "namespaces/shop/ingresses.networking.k8s.io/front"),
+      (["apiVersion": "v1", "kind": "Service", "name": "web"], "namespaces/shop/services/web"),
+      (["apiVersion": "v1", "kind": "Node", "name": "n1"], "nodes/n1"),
+      (["apiVersion": "v1", "kind": "Namespace", "name": "shop"], "namespaces/shop/metrics"),
+    ] as [(JSON, String)])
   func objectsTellTheirs(described: JSON, place: String) async {
     let metric: JSON = [
       "type": "Object",

@@ -214,7 +214,9 @@ import Testing
 
   /// Where a cloud makes load balancers, nobody here gives them addresses.
   @Test func cloudsMakeTheirOwnLoadBalancers() async throws {
-    let service: JSON = ["metadata": ["name": "web"], "spec": ["type": "LoadBalancer", "selector": ["app": "web"], "ports": [["port": 80]]]]
+    let service: JSON = [
+      "metadata": ["name": "web"], "spec": ["type": "LoadBalancer", "selector": ["app": "web"], "ports": [["port": 80]]],
+    ]
     let node: JSON = [
       "metadata": ["name": "n1"],
       "status": [

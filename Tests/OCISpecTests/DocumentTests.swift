@@ -37,8 +37,14 @@ private let digest = "sha256:" + String(repeating: "ab", count: 32)
     }
     #expect(image.layers.count == 1 && image.layers[0].digest.description == digest && image.layers[0].size == 5)
     let entries: JSON = [
-      ["mediaType": .string(MediaType.ociManifest), "digest": .string(digest), "size": 1, "platform": ["os": "linux", "architecture": "arm64"]],
-      ["mediaType": .string(MediaType.ociManifest), "digest": .string(digest), "size": 2, "platform": ["os": "linux", "architecture": "amd64"]],
+      [
+        "mediaType": .string(MediaType.ociManifest), "digest": .string(digest), "size": 1,
+        "platform": ["os": "linux", "architecture": "arm64"],
+      ],
+      [
+        "mediaType": .string(MediaType.ociManifest), "digest": .string(digest), "size": 2,
+        "platform": ["os": "linux", "architecture": "amd64"],
+      ],
       ["mediaType": .string(MediaType.ociManifest), "digest": .string(digest), "size": 3],
     ]
     guard case .index(let index) = try parse(["schemaVersion": 2, "manifests": entries]) else {
@@ -93,11 +99,13 @@ private let digest = "sha256:" + String(repeating: "ab", count: 32)
 
   @Test(arguments: [
     ("nginx", "docker.io/library/nginx:latest"), ("a/b:1", "docker.io/a/b:1"), ("localhost/x", "localhost/x:latest"),
-    ("h:5000/a/b@" + digest, "h:5000/a/b@" + digest), ("[::1]:5000/a:t", "[::1]:5000/a:t"), ("index.docker.io/x", "docker.io/library/x:latest"),
+    ("h:5000/a/b@" + digest, "h:5000/a/b@" + digest), ("[::1]:5000/a:t", "[::1]:5000/a:t"),
+    ("index.docker.io/x", "docker.io/library/x:latest"),
   ]) func names(text: String, canonical: String) throws { #expect(try ImageReference(parsing: text).canonical == canonical) }
 
   @Test(arguments: [
-    "", "A", "a//b", "a/", "/a", "a:", "a@sha256:12", "a b", "a/../b", "host:99999/a", "-a", "a__" + "_b", String(repeating: "ab", count: 32),
+    "", "A", "a//b", "a/", "/a", "a:", "a@sha256:12", "a b", "a/../b", "host:99999/a", "-a", "a__" + "_b",
+    String(repeating: "ab", count: 32),
     "a:" + String(repeating: "t", count: 129), "x.y/" + String(repeating: "a", count: 256),
   ]) func namesThatAreNone(text: String) { #expect(throws: ImageReferenceError.self) { try ImageReference(parsing: text) } }
 }

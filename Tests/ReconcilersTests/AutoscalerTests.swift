@@ -131,7 +131,9 @@ private func scale(_ replicas: Int) -> JSON { ["spec": ["replicas": JSON(replica
   }
 
   @Test func podsOwnMetricsAreAveraged() {
-    let metric: JSON = ["type": "Pods", "pods": ["metric": ["name": "requests"], "target": ["type": "AverageValue", "averageValue": "10"]]]
+    let metric: JSON = [
+      "type": "Pods", "pods": ["metric": ["name": "requests"], "target": ["type": "AverageValue", "averageValue": "10"]],
+    ]
     let more = decided(metric, .usage([use("p0", 15_000), use("p1", 25_000)]), present: 2)
     #expect(more.replicas == 4)
     #expect(

@@ -192,7 +192,8 @@ import Testing
       try await cluster.eventually("a pod is admitted") { (try? await cluster.add(pod: "web", cpu: "800m")) != nil }
       try await cluster.isPlaced("web", on: "n1")
       let spec: JSON = [
-        "priorityClassName": "system-cluster-critical", "containers": [["name": "c", "image": "i", "resources": ["requests": ["cpu": "800m"]]]],
+        "priorityClassName": "system-cluster-critical",
+        "containers": [["name": "c", "image": "i", "resources": ["requests": ["cpu": "800m"]]]],
       ]
       try await cluster.eventually("the critical pod is admitted") {
         (try? await cluster.client.create(.pods("kube-system"), ["metadata": ["name": "critical"], "spec": spec])) != nil

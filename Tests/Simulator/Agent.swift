@@ -102,7 +102,8 @@ final class Agent: Sendable {
       try await client.create(
         path,
         [
-          "kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": ["name": .string(machine.name), "namespace": "kube-node-lease"],
+          "kind": "Lease", "apiVersion": "coordination.k8s.io/v1",
+          "metadata": ["name": .string(machine.name), "namespace": "kube-node-lease"],
           "spec": [
             "holderIdentity": .string(machine.name), "leaseDurationSeconds": 40, "renewTime": .string(Timestamp.now.rfc3339Micro),
           ],
@@ -117,7 +118,8 @@ final class Agent: Sendable {
       switch event {
       case .synced(let all):
         let present = Set(all.map { $0["metadata"]["uid"].string ?? "" })
-        let gone = pods.withLock { $0.keys.filter { !present.contains($0) }.sorted() } + machine.all.map(\.uid).filter { !present.contains($0) }
+        let gone =
+          pods.withLock { $0.keys.filter { !present.contains($0) }.sorted() } + machine.all.map(\.uid).filter { !present.contains($0) }
         for uid in gone { forget(uid) }
         for pod in all { take(pod) }
       case .changed(let pod): take(pod)

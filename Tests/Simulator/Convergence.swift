@@ -15,17 +15,23 @@ struct Convergence {
     func all(_ kind: Kind) async throws -> [JSON] { try await client.list(kind.path).items }
     let pods = try await all(.pod)
     var problems: [String] = []
-    for deployment in try await all(.deployment) { problems += check(deployment, pods, ["updatedReplicas", "availableReplicas", "replicas"]) }
+    for deployment in try await all(.deployment) {
+      problems += check(deployment, pods, ["updatedReplicas", "availableReplicas", "replicas"])
+    }
     for set in try await all(.statefulSet) { problems += check(set, pods, ["updatedReplicas", "readyReplicas", "replicas"]) }
     let nodes = try await all(.node)
-    for set in try await all(.daemonSet) where set["status"]["numberReady"].int != nodes.count || set["status"]["updatedNumberScheduled"].int != nodes.count {
+    for set in try await all(.daemonSet)
+    where set["status"]["numberReady"].int != nodes.count || set["status"]["updatedNumberScheduled"].int != nodes.count {
       if !isQuotaFull(set, pods) { problems.append("DaemonSet \(set.objectName): \(set["status"].text)") }
     }
-    for job in try await all(.job) where !(job["status"]["conditions"].array ?? []).contains(where: { ["Complete", "Failed"].contains($0["type"].string) }) {
+    for job in try await all(.job)
+    where !(job["status"]["conditions"].array ?? []).contains(where: { ["Complete", "Failed"].contains($0["type"].string) }) {
       if !isQuotaFull(job, pods) { problems.append("Job \(job.objectName): \(job["status"].text)") }
     }
     for node in nodes {
-      if !(node["spec"]["taints"].array ?? []).isEmpty { problems.append("node \(node.objectName) has taints: \(node["spec"]["taints"].text)") }
+      if !(node["spec"]["taints"].array ?? []).isEmpty {
+        problems.append("node \(node.objectName) has taints: \(node["spec"]["taints"].text)")
+      }
     }
     if nodes.count != machines.count { problems.append("\(nodes.count) nodes of \(machines.count)") }
     for namespace in try await all(.namespace) where namespace["status"]["phase"].string != "Active" {
@@ -66,10 +72,14 @@ struct Convergence {
         problems.append("pod \(pod.objectName) is on no machine: \(pod["status"]["conditions"].text)")
         continue
       }
-      if machine.container(uid)?.exitCode != nil || machine.container(uid) == nil { problems.append("pod \(pod.objectName) does not run on \(machine.name)") }
+      if machine.container(uid)?.exitCode != nil || machine.container(uid) == nil {
+        problems.append("pod \(pod.objectName) does not run on \(machine.name)")
+      }
     }
     for machine in machines {
-      for container in machine.all where !known.contains(container.uid) { problems.append("\(machine.name) runs \(container.name), which is gone") }
+      for container in machine.all where !known.contains(container.uid) {
+        problems.append("\(machine.name) runs \(container.name), which is gone")
+      }
     }
     return problems
   }
@@ -94,7 +104,9 @@ struct Convergence {
     let sum = Int(object["data"]["n"].string ?? "") ?? -1
     let counted = people.counted.withLock { $0 }
     if sum < counted.sure { world.violation("lost update: \(counted.sure) increments were confirmed, and the sum is \(sum)") }
-    if sum > counted.sure + counted.perhaps { world.violation("the sum is \(sum) after at most \(counted.sure + counted.perhaps) increments") }
+    if sum > counted.sure + counted.perhaps {
+      world.violation("the sum is \(sum) after at most \(counted.sure + counted.perhaps) increments")
+    }
     return []
   }
 }

@@ -38,10 +38,12 @@ final class Machine: Sendable {
   }
 
   func exit(_ uid: String, code: Int) {
-    guard let container = containers.withLock({ containers -> Container? in
-      containers[uid]?.exitCode = code
-      return containers[uid]
-    }) else { return }
+    guard
+      let container = containers.withLock({ containers -> Container? in
+        containers[uid]?.exitCode = code
+        return containers[uid]
+      })
+    else { return }
     world.trace("\(name): \(container.name) exits with \(code)")
     world.judge.stopped(uid, container.name, on: name)
   }

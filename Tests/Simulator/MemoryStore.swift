@@ -207,7 +207,9 @@ final class MemoryStore: RevisionStore {
   fileprivate func wait(_ id: Int) async {
     await withCheckedContinuation { continuation in
       let leaves = state.withLock { state in
-        guard let reader = state.readers[id], !reader.isCancelled, !reader.wantsProgress, reader.position == state.newest else { return true }
+        guard let reader = state.readers[id], !reader.isCancelled, !reader.wantsProgress, reader.position == state.newest else {
+          return true
+        }
         state.readers[id]!.waiting = continuation
         return false
       }

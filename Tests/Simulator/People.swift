@@ -95,10 +95,14 @@ final class People: Sendable {
     case 0, 1: try await create(.deployment, namespace, Workloads.deployment(newName("web"), world.roll { $0.below(Self.replicasMax) }))
     case 2, 3:
       let isParallel = world.roll { $0.chance(0.3) }
-      try await create(.statefulSet, namespace, Workloads.statefulSet(newName("db"), world.roll { 1 + $0.below(4) }, isParallel: isParallel))
+      try await create(
+        .statefulSet, namespace, Workloads.statefulSet(newName("db"), world.roll { 1 + $0.below(4) }, isParallel: isParallel))
     case 4: try await create(.daemonSet, namespace, Workloads.daemonSet(newName("each")), most: 1)
     case 5, 6: try await create(.job, namespace, Workloads.job(newName("work"), world.roll { 1 + $0.below(4) }), most: 4)
-    case 7, 8, 9: try await change([.deployment, .statefulSet], namespace) { $0["spec"]["replicas"] = JSON(self.world.roll { $0.below(Self.replicasMax) }) }
+    case 7, 8, 9:
+      try await change([.deployment, .statefulSet], namespace) {
+        $0["spec"]["replicas"] = JSON(self.world.roll { $0.below(Self.replicasMax) })
+      }
     case 10, 11:
       try await change([.deployment, .statefulSet, .daemonSet], namespace) {
         $0["spec"]["template"]["metadata"]["annotations"]["version"] = .string(String(self.world.roll { $0.below(1_000_000) }))
@@ -142,7 +146,9 @@ final class People: Sendable {
     guard let pod = try await any(.pod, namespace) else { return }
     try await client.create(
       .pods(namespace),
-      ["kind": "Eviction", "apiVersion": "policy/v1", "metadata": ["name": .string(pod.objectName.name), "namespace": .string(namespace)]],
+      [
+        "kind": "Eviction", "apiVersion": "policy/v1", "metadata": ["name": .string(pod.objectName.name), "namespace": .string(namespace)],
+      ],
       name: pod.objectName.name, subresource: "eviction")
   }
 

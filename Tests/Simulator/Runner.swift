@@ -58,7 +58,8 @@ struct SimulatorOptions: Sendable {
   }
 
   func arguments(of seed: UInt64) -> [String] {
-    ["--worker", "--seed", String(seed), "--hours", String(hours)] + (bug.map { ["--bug", $0.rawValue] } ?? []) + (traces ? ["--trace"] : [])
+    ["--worker", "--seed", String(seed), "--hours", String(hours)] + (bug.map { ["--bug", $0.rawValue] } ?? [])
+      + (traces ? ["--trace"] : [])
   }
 }
 
@@ -128,7 +129,9 @@ enum Runner {
     }
     let spent = (ContinuousClock.now - start) / .seconds(1)
     say("\(options.seeds.count) seeds in \(two(spent)) s, \(failed.count) failed")
-    for seed in failed { say("again: swiftlet-simulate --seed \(seed) --hours \(options.hours)\(options.bug.map { " --bug \($0.rawValue)" } ?? "") --trace") }
+    for seed in failed {
+      say("again: swiftlet-simulate --seed \(seed) --hours \(options.hours)\(options.bug.map { " --bug \($0.rawValue)" } ?? "") --trace")
+    }
     return failed.isEmpty ? 0 : 1
   }
 

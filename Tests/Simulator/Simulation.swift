@@ -44,7 +44,8 @@ struct Simulation {
       group = MultiThreadedEventLoopGroup.singleton
       let authority = try CertificateAuthority(directory: directory.appending("pki"))
       authorityPEM = authority.certificatePEM
-      kubelets = try KubeletConnections(credential: try authority.client(user: "simulation", groups: []), authority: authorityPEM, group: group)
+      kubelets = try KubeletConnections(
+        credential: try authority.client(user: "simulation", groups: []), authority: authorityPEM, group: group)
     }
   }
 

@@ -78,7 +78,8 @@ final class World: Sendable {
     let milli = Int(seconds * 1000)
     func two(_ n: Int) -> String { n < 10 ? "0\(n)" : "\(n)" }
     let rest = String(milli % 1000)
-    return "\(milli / 3_600_000):\(two(milli / 60_000 % 60)):\(two(milli / 1000 % 60)).\(String(repeating: "0", count: 3 - rest.count))\(rest)"
+    return
+      "\(milli / 3_600_000):\(two(milli / 60_000 % 60)):\(two(milli / 1000 % 60)).\(String(repeating: "0", count: 3 - rest.count))\(rest)"
   }
 
   // MARK: the API server

@@ -88,7 +88,8 @@ struct MetricReader: Sendable {
     let services = ResourcePath(group: "apiregistration.k8s.io", "apiservices")
     let isNew = (try? await client.get(services, name: "v1beta2.custom.metrics.k8s.io")) != nil
     let query = query + (metric.selector.map { [("metricLabelSelector", $0)] } ?? [])
-    return try await client.document("/apis/custom.metrics.k8s.io/\(isNew ? "v1beta2" : "v1beta1")/\(path)", query: query)["items"].array ?? []
+    return try await client.document("/apis/custom.metrics.k8s.io/\(isNew ? "v1beta2" : "v1beta1")/\(path)", query: query)["items"].array
+      ?? []
   }
 
   /// A duration as Go writes it: `15.012s`, `1m2.5s`.

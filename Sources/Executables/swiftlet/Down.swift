@@ -143,7 +143,8 @@ struct TakingDown {
 private enum Leftovers {
   static let run = ["agent.sock", "images.sock", "pods", "swiftlet.lock", "up.pid"]
   static let data = [
-    "agent", "images", "instance.json", "network", "pki", "pods", "probe", "runtime", "state.db", "state.db-shm", "state.db-wal", "state.db.lock",
+    "agent", "images", "instance.json", "network", "pki", "pods", "probe", "runtime", "state.db", "state.db-shm", "state.db-wal",
+    "state.db.lock",
     "swiftlet.log", "swiftlet.lock",
   ]
 

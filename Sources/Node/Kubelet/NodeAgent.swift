@@ -160,7 +160,10 @@ package final class NodeAgent: Sendable {
       switch event {
       case .synced(let items): items.first.map(remember)
       case .changed(let node): remember(node)
-      case .deleted: log.warning("the Node object \(configuration.nodeName) was deleted; it is made again when the agent starts again, where its certificate still counts")
+      case .deleted:
+        log.warning(
+          "the Node object \(configuration.nodeName) was deleted; it is made again when the agent starts again, where its certificate still counts"
+        )
       }
     }
   }

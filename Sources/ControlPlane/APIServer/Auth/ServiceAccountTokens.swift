@@ -110,7 +110,8 @@ struct ServiceAccountTokens: Sendable {
     let parts = token.split(separator: ".", omittingEmptySubsequences: false)
     guard parts.count == 3, let headerBytes = Base64.decode(String(parts[0]), orURLSafe: true), let header = try? JSON.parse(headerBytes),
       let keyID = header["kid"].string, let verifier = verifiers[keyID], header["alg"].string == verifier.algorithm,
-      let signature = Base64.decode(String(parts[2]), orURLSafe: true), verifier.verifies(signature, of: Array("\(parts[0]).\(parts[1])".utf8)),
+      let signature = Base64.decode(String(parts[2]), orURLSafe: true),
+      verifier.verifies(signature, of: Array("\(parts[0]).\(parts[1])".utf8)),
       let bodyBytes = Base64.decode(String(parts[1]), orURLSafe: true), let body = try? JSON.parse(bodyBytes)
     else { return nil }
     let isLegacy = body["iss"].string == Self.legacyIssuer

@@ -15,7 +15,8 @@ enum SubprotocolToken {
     let offered = headers[canonicalForm: header].map(String.init)
     let tokens = offered.filter { $0.hasPrefix(prefix) }
     guard let first = tokens.first else { return nil }
-    guard tokens.count == 1, offered.count > 1, let bytes = Base64.decode(String(first.dropFirst(prefix.count)), orURLSafe: true), !bytes.isEmpty,
+    guard tokens.count == 1, offered.count > 1, let bytes = Base64.decode(String(first.dropFirst(prefix.count)), orURLSafe: true),
+      !bytes.isEmpty,
       let token = String(validating: bytes, as: UTF8.self)
     else { throw APIFailure.unauthorized }
     return token

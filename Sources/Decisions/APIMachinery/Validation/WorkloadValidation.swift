@@ -104,7 +104,8 @@ extension Findings {
   /// The spec with a volume for each claim: pods have them though the template does not name them, and containers may mount them.
   private static func withClaims(_ spec: JSON) -> JSON {
     let volumes = spec["template"]["spec"]["volumes"].items
-    let claims = spec["volumeClaimTemplates"].items.map { $0["metadata"]["name"] }.filter { name in !volumes.contains { $0["name"] == name } }
+    let claims = spec["volumeClaimTemplates"].items.map { $0["metadata"]["name"] }.filter { name in !volumes.contains { $0["name"] == name }
+    }
     guard !claims.isEmpty else { return spec }
     var whole = spec
     whole["template"]["spec"]["volumes"] = .array(volumes + claims.map { ["name": $0, "persistentVolumeClaim": ["claimName": "claim"]] })

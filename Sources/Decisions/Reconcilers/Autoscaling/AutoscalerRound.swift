@@ -154,7 +154,8 @@ package struct AutoscalerRound: Sendable {
     }
     guard let target = metric.targetValue else { return nil }
     let replicas = math.replicas(
-      value: milli, target: target, present: scale["spec"]["replicas"].int ?? 0, ready: pods.count { $0.podPhase == "Running" && $0.isReadyPod })
+      value: milli, target: target, present: scale["spec"]["replicas"].int ?? 0,
+      ready: pods.count { $0.podPhase == "Running" && $0.isReadyPod })
     return (replicas, ["value": .string(Quantity(milli: milli).text)])
   }
 

@@ -46,14 +46,17 @@ package struct ServiceLoadBalancerReconciler: Reconciler {
         $0["metadata"]["labels"]["kubernetes.io/service-name"].string == key.name
       }
       let serving = Set(
-        slices.flatMap { $0["endpoints"].array ?? [] }.filter { $0["conditions"]["ready"].bool != false }.compactMap { $0["nodeName"].string })
+        slices.flatMap { $0["endpoints"].array ?? [] }.filter { $0["conditions"]["ready"].bool != false }.compactMap {
+          $0["nodeName"].string
+        })
       nodes = nodes.filter { serving.contains($0.objectName.name) }
     }
     let present = (service["status"]["loadBalancer"]["ingress"].array ?? []).compactMap { $0["ip"].string }
     let wanted = nodes.compactMap(Self.address).sorted()
     guard present != wanted else { return [] }
     var status = service["status"]
-    status["loadBalancer"] = wanted.isEmpty ? .object(JSONObject()) : ["ingress": .array(wanted.map { ["ip": .string($0), "ipMode": "VIP"] })]
+    status["loadBalancer"] =
+      wanted.isEmpty ? .object(JSONObject()) : ["ingress": .array(wanted.map { ["ip": .string($0), "ipMode": "VIP"] })]
     return [
       .status(.service, service, status),
       .event(.service, service, "EnsuredLoadBalancer", "Nodes answer for this service: \(wanted.joined(separator: ", "))"),

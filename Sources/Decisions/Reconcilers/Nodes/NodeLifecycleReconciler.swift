@@ -21,7 +21,8 @@ package struct NodeLifecycleReconciler: Reconciler {
       let ready = change.states.map { $0.condition("Ready")?["status"].string }
       guard change.states.count < 2 || ready[0] != ready[1] else { return [change.name] }
       // One more or less changes how much of its zone is out of order.
-      return [change.name] + cluster.objects(.node, namespace: nil).filter { !Self.isReady($0) && $0.objectName != change.name }.map(\.objectName)
+      return [change.name]
+        + cluster.objects(.node, namespace: nil).filter { !Self.isReady($0) && $0.objectName != change.name }.map(\.objectName)
     case .lease: return change.name.namespace == Self.leaseNamespace ? [ObjectName("", change.name.name)] : []
     default:
       // A pod that says that it is ready on a node that is not.

@@ -14,7 +14,8 @@ package struct NodeTimeToLiveReconciler: Reconciler {
   /// A node that comes or goes may change the step of all.
   package func keys(for change: Change, in cluster: any ClusterReader) -> [ObjectName] {
     guard change.old == nil || change.new == nil else {
-      return change.old?["metadata"]["annotations"][Self.annotation] == change.new?["metadata"]["annotations"][Self.annotation] ? [] : [change.name]
+      return change.old?["metadata"]["annotations"][Self.annotation] == change.new?["metadata"]["annotations"][Self.annotation]
+        ? [] : [change.name]
     }
     let nodes = cluster.objects(.node, namespace: nil)
     let was = Self.seconds(nodes.count + (change.new == nil ? 1 : -1))

@@ -17,7 +17,9 @@ package struct AttachmentReconciler: Reconciler {
     func nodes(_ names: [String]) -> [ObjectName] { Set(names.filter { !$0.isEmpty }).sorted().map { ObjectName("", $0) } }
     switch change.kind {
     case .node:
-      guard change.states.count < 2 || change.states[0]["status"]["volumesInUse"] != change.states[1]["status"]["volumesInUse"] else { return [] }
+      guard change.states.count < 2 || change.states[0]["status"]["volumesInUse"] != change.states[1]["status"]["volumesInUse"] else {
+        return []
+      }
       return [change.name]
     case .pod:
       guard !VolumeProtectionReconciler.claims(of: change.object).isEmpty else { return [] }
@@ -116,6 +118,8 @@ package struct AttachmentReconciler: Reconciler {
     let present = (node["status"]["volumesAttached"].array ?? []).sorted { $0["name"].string ?? "" < $1["name"].string ?? "" }
     guard wanted != present else { return [] }
     let status = JSON.object(JSONObject([("volumesAttached", wanted.isEmpty ? .null : .array(wanted))]))
-    return [.patch(.node, node.objectName, uid: node.uid, ["metadata": ["uid": .string(node.uid)], "status": status], subresource: "status")]
+    return [
+      .patch(.node, node.objectName, uid: node.uid, ["metadata": ["uid": .string(node.uid)], "status": status], subresource: "status")
+    ]
   }
 }

@@ -146,7 +146,9 @@ package struct LocalPathReconciler: Reconciler {
   private func tell(_ volume: JSON, in cluster: any ClusterReader) -> [Write] {
     let hostname = Self.hostname(of: volume)
     let nodes = cluster.objects(.node, namespace: nil)
-    let home = nodes.first { $0["metadata"]["labels"]["kubernetes.io/hostname"].string == hostname } ?? nodes.first { $0.objectName.name == hostname }
+    let home =
+      nodes.first { $0["metadata"]["labels"]["kubernetes.io/hostname"].string == hostname }
+      ?? nodes.first { $0.objectName.name == hostname }
     // A node that left the cluster took its disk with it.
     guard let home else { return letGo(volume) }
     let mark = Self.removalPrefix + volume.objectName.name
