@@ -4,7 +4,7 @@ import PackageDescription
 // Layers import downwards only; each target is one room of docs/ARCHITECTURE.md, and the compiler keeps the walls.
 
 let swiftSettings: [SwiftSetting] = [
-  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("ExistentialAny")
 ]
 
 /// A Swift target in its layer's folder.
@@ -84,29 +84,42 @@ let storageAndTransport: [Target] = [
 ]
 
 let node: [Target] = [
-  room("Node", "ContainerImages", ["OCISpec", "JSONCodec", "LinuxKernel", "CLinux", "CArchive", systemPackage, httpClient, crypto,
-    nioCore, nioPosix, nioHTTP1, nioSSL, log]),
+  room(
+    "Node", "ContainerImages",
+    [
+      "OCISpec", "JSONCodec", "LinuxKernel", "CLinux", "CArchive", systemPackage, httpClient, crypto,
+      nioCore, nioPosix, nioHTTP1, nioSSL, log,
+    ]),
   room("Node", "ContainerRuntime", ["LinuxKernel", "CgroupV2", "OverlayMounts", "CLinux", "CSeccomp", "JSONCodec", systemPackage, log]),
   room("Node", "PodNetwork", ["LinuxKernel", "Netlink", "NFTables", "JSONCodec", systemPackage, log]),
-  room("Node", "ServiceProxy", [
-    "ServiceRules", "NFTables", "Netlink", "LinuxKernel", "KubernetesClient", "KubernetesAPI", "JSONCodec", "HTTPServing", systemPackage, nioCore, nioPosix,
-    nioHTTP1, log,
-  ]),
-  room("Node", "ClusterDNS", ["NFTables", "Netlink", "LinuxKernel", "KubernetesClient", "KubernetesAPI", "JSONCodec", systemPackage, nioCore, nioPosix, log]),
-  room("Node", "Kubelet", [
-    "KubernetesAPI", "JSONCodec", "PodLifecycle", "KubernetesClient", "ContainerRuntime", "ContainerImages", "PodNetwork",
-    "HTTPServing", "RemoteStreams", "LinuxKernel", "CLinux", "CgroupV2", "OverlayMounts", "OCISpec", systemPackage, httpClient,
-    nioCore, nioPosix, nioHTTP1, nioHTTP2, nioSSL, yams, log,
-  ]),
+  room(
+    "Node", "ServiceProxy",
+    [
+      "ServiceRules", "NFTables", "Netlink", "LinuxKernel", "KubernetesClient", "KubernetesAPI", "JSONCodec", "HTTPServing", systemPackage,
+      nioCore, nioPosix,
+      nioHTTP1, log,
+    ]),
+  room(
+    "Node", "ClusterDNS",
+    ["NFTables", "Netlink", "LinuxKernel", "KubernetesClient", "KubernetesAPI", "JSONCodec", systemPackage, nioCore, nioPosix, log]),
+  room(
+    "Node", "Kubelet",
+    [
+      "KubernetesAPI", "JSONCodec", "PodLifecycle", "KubernetesClient", "ContainerRuntime", "ContainerImages", "PodNetwork",
+      "HTTPServing", "RemoteStreams", "LinuxKernel", "CLinux", "CgroupV2", "OverlayMounts", "OCISpec", systemPackage, httpClient,
+      nioCore, nioPosix, nioHTTP1, nioHTTP2, nioSSL, yams, log,
+    ]),
 ]
 
 let controlPlane: [Target] = [
-  room("ControlPlane", "APIServer", [
-    "KubernetesAPI", "JSONCodec", "APIMachinery", "Admission", "AdmissionPolicies", "CEL", "Authorization", "FlowControl",
-    "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams",
-    "CZlib",
-    nioCore, nioPosix, nioHTTP1, nioSSL, nioHTTP2, httpClient, x509, crypto, cryptoExtras, yams, log, systemPackage,
-  ]),
+  room(
+    "ControlPlane", "APIServer",
+    [
+      "KubernetesAPI", "JSONCodec", "APIMachinery", "Admission", "AdmissionPolicies", "CEL", "Authorization", "FlowControl",
+      "RevisionStore", "KubernetesClient", "HTTPServing", "RemoteStreams",
+      "CZlib",
+      nioCore, nioPosix, nioHTTP1, nioSSL, nioHTTP2, httpClient, x509, crypto, cryptoExtras, yams, log, systemPackage,
+    ]),
   room("ControlPlane", "Scheduler", ["KubernetesAPI", "JSONCodec", "Scheduling", "KubernetesClient", log]),
   room("ControlPlane", "ControllerManager", ["KubernetesAPI", "JSONCodec", "APIMachinery", "Reconcilers", "KubernetesClient", log]),
 ]
@@ -115,7 +128,8 @@ let executables: [Target] = [
   .executableTarget(
     name: "swiftlet",
     dependencies: [
-      "APIServer", "Scheduler", "Scheduling", "ControllerManager", "ServiceProxy", "ClusterDNS", "Kubelet", "PodLifecycle", "ClusterJoining",
+      "APIServer", "Scheduler", "Scheduling", "ControllerManager", "ServiceProxy", "ClusterDNS", "Kubelet", "PodLifecycle",
+      "ClusterJoining",
       "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
       "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "HTTPServing", "JSONCodec", "KubernetesAPI", "CLinux",
       systemPackage, arguments, log, nioCore, nioPosix, nioHTTP1, httpClient, x509, crypto,
@@ -132,49 +146,66 @@ let roomTests: [Target] = [
   tests("KubernetesAPITests", ["KubernetesAPI", "JSONCodec"]),
   tests("CELTests", ["CEL", "JSONCodec"]),
   tests("SchedulingTests", ["Scheduling", "KubernetesAPI", "JSONCodec"]),
-  tests("SchedulerTests", [
-    "Scheduler", "Scheduling", "KubernetesClient", "APIServer", "RevisionStore", "KubernetesAPI", "JSONCodec", systemPackage, nioPosix, log,
-  ]),
+  tests(
+    "SchedulerTests",
+    [
+      "Scheduler", "Scheduling", "KubernetesClient", "APIServer", "RevisionStore", "KubernetesAPI", "JSONCodec", systemPackage, nioPosix,
+      log,
+    ]),
   tests("ReconcilersTests", ["Reconcilers", "KubernetesAPI", "JSONCodec"]),
-  tests("ControllerManagerTests", [
-    "ControllerManager", "Reconcilers", "KubernetesClient", "APIServer", "RevisionStore", "KubernetesAPI", "JSONCodec", systemPackage, nioPosix, log,
-  ]),
+  tests(
+    "ControllerManagerTests",
+    [
+      "ControllerManager", "Reconcilers", "KubernetesClient", "APIServer", "RevisionStore", "KubernetesAPI", "JSONCodec", systemPackage,
+      nioPosix, log,
+    ]),
   tests("APIMachineryTests", ["APIMachinery", "KubernetesAPI", "JSONCodec"]),
   tests("AdmissionTests", ["Admission", "KubernetesAPI", "JSONCodec", yams]),
   tests("FlowControlTests", ["FlowControl", "JSONCodec"]),
   tests("AuthorizationTests", ["Authorization", "KubernetesAPI", "JSONCodec"]),
   tests("AdmissionPoliciesTests", ["AdmissionPolicies", "APIMachinery", "CEL", "KubernetesAPI", "JSONCodec"]),
-  tests("APIServerTests", [
-    "APIServer", "APIMachinery", "Authorization", "FlowControl", "HTTPServing", "KubernetesAPI", "KubernetesClient", "JSONCodec",
-    "RevisionStore", systemPackage, httpClient,
-    nioCore, nioPosix, nioHTTP1, x509, crypto, cryptoExtras, log,
-  ]),
+  tests(
+    "APIServerTests",
+    [
+      "APIServer", "APIMachinery", "Authorization", "FlowControl", "HTTPServing", "KubernetesAPI", "KubernetesClient", "JSONCodec",
+      "RevisionStore", systemPackage, httpClient,
+      nioCore, nioPosix, nioHTTP1, x509, crypto, cryptoExtras, log,
+    ]),
   tests("RevisionStoreTests", ["RevisionStore"]),
   tests("NFTablesTests", ["NFTables"]),
   tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),
   tests("PodNetworkTests", ["PodNetwork", "Netlink", "NFTables", "LinuxKernel", systemPackage]),
   tests("ServiceRulesTests", ["ServiceRules", "NFTables", "JSONCodec"]),
-  tests("ServiceProxyTests", [
-    "ServiceProxy", "ServiceRules", "Netlink", "NFTables", "LinuxKernel", "KubernetesClient", "JSONCodec", systemPackage, nioCore, nioPosix, nioHTTP1, log,
-  ]),
+  tests(
+    "ServiceProxyTests",
+    [
+      "ServiceProxy", "ServiceRules", "Netlink", "NFTables", "LinuxKernel", "KubernetesClient", "JSONCodec", systemPackage, nioCore,
+      nioPosix, nioHTTP1, log,
+    ]),
   tests("ClusterDNSTests", ["ClusterDNS", "NFTables", "KubernetesClient", "JSONCodec", nioCore, nioPosix, log]),
   tests("HTTPServingTests", ["HTTPServing", nioCore, nioPosix, nioHTTP1, nioSSL]),
   tests("RemoteStreamsTests", ["RemoteStreams", "HTTPServing", "JSONCodec", "CZlib", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
-  tests("ContainerImagesTests", [
-    "ContainerImages", "OCISpec", "JSONCodec", "LinuxKernel", "CArchive", systemPackage, httpClient, crypto, nioCore, nioPosix, nioHTTP1,
-    nioSSL, log,
-  ]),
+  tests(
+    "ContainerImagesTests",
+    [
+      "ContainerImages", "OCISpec", "JSONCodec", "LinuxKernel", "CArchive", systemPackage, httpClient, crypto, nioCore, nioPosix, nioHTTP1,
+      nioSSL, log,
+    ]),
 ]
 
 let kubeletTests: [Target] = [
-  tests("KubeletServerTests", [
-    "Kubelet", "KubernetesAPI", "JSONCodec", "HTTPServing", "LinuxKernel", systemPackage, nioCore, nioPosix, nioHTTP1, log,
-  ]),
+  tests(
+    "KubeletServerTests",
+    [
+      "Kubelet", "KubernetesAPI", "JSONCodec", "HTTPServing", "LinuxKernel", systemPackage, nioCore, nioPosix, nioHTTP1, log,
+    ]),
   tests("PodLifecycleTests", ["PodLifecycle", "KubernetesAPI", "JSONCodec"]),
-  tests("KubeletTests", [
-    "Kubelet", "PodLifecycle", "KubernetesAPI", "JSONCodec", "KubernetesClient", "ContainerRuntime", "ContainerImages", "PodNetwork",
-    "OCISpec", "LinuxKernel", "APIServer", "RevisionStore", systemPackage, nioCore, nioPosix, nioHTTP1, nioHTTP2, yams, log,
-  ]),
+  tests(
+    "KubeletTests",
+    [
+      "Kubelet", "PodLifecycle", "KubernetesAPI", "JSONCodec", "KubernetesClient", "ContainerRuntime", "ContainerImages", "PodNetwork",
+      "OCISpec", "LinuxKernel", "APIServer", "RevisionStore", systemPackage, nioCore, nioPosix, nioHTTP1, nioHTTP2, yams, log,
+    ]),
 ]
 
 let runtimeTests: [Target] = [
@@ -205,7 +236,8 @@ let benchmarks: [Target] = [
   .executableTarget(
     name: "revision-store-bench", dependencies: ["RevisionStore"], path: "Benchmarks/RevisionStore", swiftSettings: swiftSettings),
   .executableTarget(
-    name: "scheduling-bench", dependencies: ["Scheduling", "KubernetesAPI", "JSONCodec"], path: "Benchmarks/Scheduling", swiftSettings: swiftSettings),
+    name: "scheduling-bench", dependencies: ["Scheduling", "KubernetesAPI", "JSONCodec"], path: "Benchmarks/Scheduling",
+    swiftSettings: swiftSettings),
 ]
 
 let package = Package(
