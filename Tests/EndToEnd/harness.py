@@ -35,6 +35,21 @@ def eventually(what, probe, timeout=30, every=0.05):
     raise Failed(f"{what}: not within {timeout} s (last: {last})")
 
 
+class NamespaceFolder:
+    """What the first `ip netns add` of a machine makes and mounts; `restore` takes it away where it was not there before."""
+
+    PATH = "/run/netns"
+
+    def __init__(self):
+        self.had_mount, self.had_folder = os.path.ismount(self.PATH), os.path.exists(self.PATH)
+
+    def restore(self):
+        if not self.had_mount and os.path.ismount(self.PATH) and not os.listdir(self.PATH):
+            sh("umount", self.PATH, check=False)
+        if not self.had_folder:
+            sh("rmdir", self.PATH, check=False)
+
+
 def expect(condition, message):
     if not condition:
         raise Failed(message)

@@ -14,7 +14,7 @@ class Joined:
         self.ranges = ["--pod-cidr", f"10.{200 + index}.0.0/16", "--service-cidr", f"10.{220 + index}.0.0/16"]
         self.url = f"https://{self.home}:{self.server.port}"
         self.credential = f"{self.agent.data}/agent/kubeconfig"
-        self.had_mount, self.had_folder = os.path.ismount("/run/netns"), os.path.exists("/run/netns")
+        self.namespace_folder = NamespaceFolder()
 
     def wire(self):
         sh("ip", "link", "add", self.bridge, "type", "bridge")
@@ -87,10 +87,7 @@ class Joined:
         sh("ip", "netns", "del", self.namespace, check=False)
         sh("ip", "link", "del", f"e{self.index}jv", check=False)
         sh("ip", "link", "del", self.bridge, check=False)
-        if not self.had_mount and os.path.ismount("/run/netns") and not os.listdir("/run/netns"):
-            sh("umount", "/run/netns", check=False)
-        if not self.had_folder:
-            sh("rmdir", "/run/netns", check=False)
+        self.namespace_folder.restore()
         for node in (self.server, self.agent):
             shutil.rmtree(node.dir, ignore_errors=True)
 

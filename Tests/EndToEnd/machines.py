@@ -16,8 +16,7 @@ class Three:
         self.agents = [Node(index + 1 + i) for i in range(3)]
         self.names = [f"n{i}" for i in range(3)]
         self.ranges = ["--pod-cidr", f"10.{200 + index}.0.0/16", "--service-cidr", f"10.{220 + index}.0.0/16"]
-        # Made, and mounted, by the first `ip netns add` of a machine.
-        self.had_mount, self.had_folder = os.path.ismount("/run/netns"), os.path.exists("/run/netns")
+        self.namespace_folder = NamespaceFolder()
 
     def address(self, i):
         return f"10.99.{self.index}.{10 + i}"
@@ -76,10 +75,7 @@ class Three:
             sh("ip", "netns", "del", self.namespace(i), check=False)
             sh("ip", "link", "del", f"e{self.index}v{i}", check=False)
         sh("ip", "link", "del", self.bridge, check=False)
-        if not self.had_mount and os.path.ismount("/run/netns") and not os.listdir("/run/netns"):
-            sh("umount", "/run/netns", check=False)
-        if not self.had_folder:
-            sh("rmdir", "/run/netns", check=False)
+        self.namespace_folder.restore()
         for node in [self.server, *self.agents]:
             shutil.rmtree(node.dir, ignore_errors=True)
 

@@ -12,9 +12,12 @@ extension APIServer {
 
   /// The answer of the server that has a request's group and version; nil where it is none but this one.
   func aggregated(_ request: APIRequest, _ user: UserInfo) async throws -> APIResponse? {
+    // Every call within the process comes by here, and most clusters have no other server.
+    let external = resources.catalog.external
+    guard !external.isEmpty else { return nil }
     let path = request.path.split(separator: "/").map(String.init)
     guard path.first == "apis", path.count > 3,
-      let target = resources.catalog.external.first(where: { $0.group == path[1] && $0.version == path[2] })
+      let target = external.first(where: { $0.group == path[1] && $0.version == path[2] })
     else { return nil }
     var uri = path.reduce("") { $0 + "/" + percentEncoded($1) }
     for (i, item) in request.query.enumerated() { uri += (i == 0 ? "?" : "&") + item.name + "=" + percentEncoded(item.value) }
