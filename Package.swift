@@ -61,6 +61,7 @@ let decisions: [Target] = [
   room("Decisions", "Scheduling", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Reconcilers", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "ServiceRules", ["NFTables", "KubernetesAPI", "JSONCodec"]),
+  room("Decisions", "PolicyRules", ["ServiceRules", "NFTables", "KubernetesAPI", "JSONCodec"]),
   room("Decisions", "APIMachinery", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Admission", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Authorization", ["KubernetesAPI", "JSONCodec"]),
@@ -175,7 +176,9 @@ let roomTests: [Target] = [
   tests("NFTablesTests", ["NFTables"]),
   tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),
   tests("PodNetworkTests", ["PodNetwork", "Netlink", "NFTables", "LinuxKernel", systemPackage]),
-  tests("ServiceRulesTests", ["ServiceRules", "NFTables", "JSONCodec"]),
+  .target(name: "PacketTracer", dependencies: ["NFTables", "ServiceRules"], path: "Tests/PacketTracer", swiftSettings: swiftSettings),
+  tests("ServiceRulesTests", ["ServiceRules", "PacketTracer", "NFTables", "JSONCodec"]),
+  tests("PolicyRulesTests", ["PolicyRules", "ServiceRules", "PacketTracer", "NFTables", "KubernetesAPI", "JSONCodec"]),
   tests(
     "ServiceProxyTests",
     [
