@@ -94,6 +94,9 @@ let node: [Target] = [
   room("Node", "ContainerRuntime", ["LinuxKernel", "CgroupV2", "OverlayMounts", "CLinux", "CSeccomp", "JSONCodec", systemPackage, log]),
   room("Node", "PodNetwork", ["LinuxKernel", "Netlink", "NFTables", "JSONCodec", systemPackage, log]),
   room(
+    "Node", "NetworkPolicies",
+    ["PolicyRules", "ServiceRules", "NFTables", "Netlink", "LinuxKernel", "KubernetesClient", "JSONCodec", systemPackage, log]),
+  room(
     "Node", "ServiceProxy",
     [
       "ServiceRules", "NFTables", "Netlink", "LinuxKernel", "KubernetesClient", "KubernetesAPI", "JSONCodec", "HTTPServing", systemPackage,
@@ -129,7 +132,8 @@ let executables: [Target] = [
   .executableTarget(
     name: "swiftlet",
     dependencies: [
-      "APIServer", "Scheduler", "Scheduling", "ControllerManager", "ServiceProxy", "ClusterDNS", "Kubelet", "PodLifecycle",
+      "APIServer", "Scheduler", "Scheduling", "ControllerManager", "ServiceProxy", "NetworkPolicies", "ClusterDNS", "Kubelet",
+      "PodLifecycle",
       "ClusterJoining",
       "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
       "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "HTTPServing", "JSONCodec", "KubernetesAPI", "CLinux",

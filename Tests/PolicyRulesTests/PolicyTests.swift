@@ -67,14 +67,21 @@ struct PolicyTests {
     state.put(policy: policy(["podSelector": [:], "policyTypes": ["Ingress"]]))
     state.put(pod: pod("b", nil, phase: "Pending"))
     #expect(try outcome(&state, "10.0.0.9", "10.0.0.2") == .untouched)
-    state.announce(pod: pod("b", nil, phase: "Pending"), addresses: ["10.0.0.2"])
+    state.announce(try #require(PolicyPod(pod("b", nil, phase: "Pending"), addresses: ["10.0.0.2"])))
     #expect(try outcome(&state, "10.0.0.9", "10.0.0.2") == .dropped)
     state.put(pod: pod("b", nil, phase: "Pending"))
     #expect(try outcome(&state, "10.0.0.9", "10.0.0.2") == .dropped, "late news do not open it")
+    state.put(pod: pod("b", "10.0.0.7"))
+    #expect(try outcome(&state, "10.0.0.9", "10.0.0.2") == .dropped, "nor do those of an earlier sandbox")
     state.replace(pods: [])
     #expect(try outcome(&state, "10.0.0.9", "10.0.0.2") == .dropped, "nor does an old list")
     state.put(pod: pod("b", nil, phase: "Failed"))
     #expect(try outcome(&state, "10.0.0.9", "10.0.0.2") == .untouched, "its address may be another's now")
+    let next = try #require(PolicyPod(pod("b", nil), addresses: ["10.0.0.3"]))
+    state.announce(next)
+    #expect(try outcome(&state, "10.0.0.9", "10.0.0.3") == .dropped)
+    state.retract(next)
+    #expect(try outcome(&state, "10.0.0.9", "10.0.0.3") == .untouched)
   }
 
   @Test func whatTheNodeAnswersInAnothersPlaceIsAPod() throws {

@@ -8,6 +8,10 @@ package struct PolicyPod: Hashable, Sendable {
     package let name: String
     package let transport: TransportProtocol
     package let number: UInt16
+
+    package init(name: String, transport: TransportProtocol, number: UInt16) {
+      (self.name, self.transport, self.number) = (name, transport, number)
+    }
   }
 
   package let name: ObjectName

@@ -65,14 +65,10 @@ package struct PolicyState: Sendable {
 
   package mutating func put(pod json: JSON) {
     let name = ObjectName(json)
-    if let pod = PolicyPod(json) {
-      announced[name] = nil
-      put(pod, name)
-    } else if announced[name] == nil || PolicyPod(json, addresses: ["127.0.0.1"]) == nil {
-      // It has ended, or never had an address; one that begins here has the one that was announced.
-      announced[name] = nil
-      put(nil, name)
-    }
+    // What the node gave a pod is newer than what its status says of that.
+    let pod = PolicyPod(json, addresses: announced[name]?.addresses.map(\.description))
+    if pod == nil, PolicyPod(json, addresses: ["0.0.0.0"]) == nil { announced[name] = nil }
+    put(pod, name)
   }
 
   package mutating func remove(pod json: JSON) {
@@ -89,11 +85,17 @@ package struct PolicyState: Sendable {
     for name in gone { put(nil, name) }
   }
 
-  /// A pod of this node is about to start with these addresses.
-  package mutating func announce(pod json: JSON, addresses: [String]) {
-    guard let pod = PolicyPod(json, addresses: addresses) else { return }
+  /// A pod of this node is about to start with these addresses; its status may not say so yet.
+  package mutating func announce(_ pod: PolicyPod) {
     announced[pod.name] = pod
     put(pod, pod.name)
+  }
+
+  /// The pod has its addresses no longer.
+  package mutating func retract(_ pod: PolicyPod) {
+    guard announced[pod.name] == pod else { return }
+    announced[pod.name] = nil
+    put(nil, pod.name)
   }
 
   package mutating func put(namespace json: JSON) {
