@@ -8,7 +8,7 @@ import Testing
 
 /// What the model says of a packet is what the rules do with it, through thousands of random changes that are told as differences.
 struct TracerTests {
-  @Test(arguments: 1...16)
+  @Test(arguments: 1...10)
   func rulesDoWhatThePoliciesSay(seed: UInt64) throws {
     var dice = Dice(state: seed &* 7919)
     var model = Model()
@@ -17,7 +17,7 @@ struct TracerTests {
     var told: [Family: PolicyTable] = [:]
     model.namespaces = RandomCluster.namespaces.map { RandomCluster.namespace($0, &dice) }
     state.replace(namespaces: model.namespaces)
-    for step in 0..<20 {
+    for step in 0..<16 {
       change(&model, &state, step: step, &dice)
       let wanted = Dictionary(uniqueKeysWithValues: state.tables().map { ($0.table.family, $0) })
       for family in [Family.ipv4, .ipv6] {

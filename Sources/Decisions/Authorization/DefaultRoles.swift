@@ -199,7 +199,7 @@ extension DefaultRoles {
     bind swiftlet:node-autoapprove system:certificates.k8s.io:certificatesigningrequests:nodeclient group:system:bootstrappers
     # A node follows services as itself: with its certificate that right ends as well.
     bind swiftlet:node-services system:node-proxier group:system:nodes
-    # It enforces policies, which name pods of other nodes by their labels. Who uses no policies may delete this binding.
+    # It enforces policies, which name pods of other nodes by their labels. Who uses no policies may empty this binding.
     bind swiftlet:network-policies swiftlet:network-policies user:system:kube-proxy group:system:nodes
     bind swiftlet:node-autorenew system:certificates.k8s.io:certificatesigningrequests:selfnodeclient group:system:nodes
     bind kube-system/system::extension-apiserver-authentication-reader +extension-apiserver-authentication-reader user:system:kube-controller-manager user:system:kube-scheduler
