@@ -294,3 +294,19 @@ def missing_controllers_are_told(node):
 def second_start_is_refused(node):
     code, _, errors = sh(*node.up_command(), check=False, timeout=20)
     expect(code != 0 and "another swiftlet" in errors and len(errors.strip().split("\n")) == 1, errors)
+
+
+@test
+def a_forced_end_leaves_room(node):
+    """Whoever comes after a pod that was deleted by force is not refused for what that one still holds; it gets the port when it is free."""
+    port = 23_000 + node.index
+    made = lambda name: pod(name, container=dict(ports=[dict(containerPort=80, hostPort=port)]), terminationGracePeriodSeconds=3)
+    node.apply(made("first"))
+    node.ready("first")
+    node.apply(dict(made("refused"), spec=dict(made("refused")["spec"], nodeName="e2e")))
+    eventually("it is refused", lambda: node.out("get", "pod", "refused", "-o", "jsonpath={.status.phase}") == "Failed")
+    expect(re.search(r"refused +0/1 +NodePorts", node.out("get", "pod", "refused")), node.out("get", "pod", "refused"))
+    node.out("delete", "pod", "first", "refused", "--grace-period=0", "--force")
+    node.apply(made("second"))
+    node.ready("second", timeout=60)
+    node.out("delete", "pod", "second", "--now")

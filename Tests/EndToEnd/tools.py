@@ -106,3 +106,39 @@ def down_under_running_pods(_):
     expect(not os.path.exists(node.run) and not os.path.exists(node.kubeconfig), "the run directory or the kubeconfig is left")
     expect(not Host.difference(before, Host.picture()), f"the host changed: {Host.difference(before, Host.picture())}")
     shutil.rmtree(node.dir)
+
+
+@test
+def proxy_alone(node):
+    """The rules of services kept by `swiftlet proxy`, in a table beside the node's own, read by people, and taken away."""
+    table = f"swiftlet-alone-{node.prefix}"
+    node.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "shown"}, "spec": {
+        "type": "NodePort", "sessionAffinity": "ClientIP", "ports": [{"port": 80, "targetPort": 8080}]}})
+    node.apply({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "shown-1", "labels": {"kubernetes.io/service-name": "shown"}},
+                "addressType": "IPv4", "ports": [{"name": "", "port": 8080}], "endpoints": [{"addresses": ["192.0.2.71"]}, {"addresses": ["192.0.2.72"]}]})
+    service = node.json("get", "service", "shown")["spec"]
+    command = [f"{BIN}/swiftlet", "proxy", "--table", table, "--kubeconfig", node.kubeconfig, "--node-name", "e2e", "--node-ip", "127.0.0.1", "--cluster-cidr",
+               f"10.{200 + node.index}.0.0/16", "--service-cidr", f"10.{220 + node.index}.0.0/16", "--healthz-bind-address", "127.0.0.1:0", "--metrics-bind-address", ""]
+    rules = lambda *more: sh(f"{BIN}/swiftlet", "proxy", "rules", "--table", table, *more, check=False)
+    code, _, errors = rules()
+    expect(code and "there is no table" in errors, errors)
+    proxy = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wanted = f"{service['clusterIP']}:80/TCP -> 192.0.2.71:8080 192.0.2.72:8080 (a client stays for 10800 s)"
+        eventually("the rules", lambda: wanted in rules()[1])
+        shown = rules("--kubeconfig", node.kubeconfig)[1].splitlines()
+        expect(wanted + "  # default/shown" in shown, shown)
+        expect(any(line.startswith(f"node:{service['ports'][0]['nodePort']}/TCP -> ") for line in shown), shown)
+        node.out("delete", "endpointslice", "shown-1")
+        eventually("no endpoint", lambda: f"{service['clusterIP']}:80/TCP rejects: no endpoint\n" in rules()[1])
+    finally:
+        proxy.terminate()
+        code = proxy.wait(20)
+    expect(code == 0, f"ended by SIGTERM with {code}")
+    expect("rejects" in rules()[1], "the rules do not outlive the proxy")
+    sh(f"{BIN}/swiftlet", "proxy", "remove", "--table", table)
+    expect(rules()[0], "the table is still there")
+    node.out("delete", "service", "shown")
+    for wrong in (["--cluster-cidr", "10.1.0.0"], ["--service-cidr", "10.2.0.0/16,10.3.0.0/16"], ["--healthz-bind-address", "nowhere"]):
+        code, _, errors = sh(*command, *wrong, check=False)
+        expect(code == 1 and wrong[1].split(",")[0] in errors, f"{wrong}: {code} {errors}")

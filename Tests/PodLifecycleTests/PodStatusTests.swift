@@ -213,6 +213,9 @@ struct PhaseCase: CustomTestStringConvertible, Sendable {
     let status = podStatus(of: makePod(), observed: observed, now: t0)
     #expect(status["reason"] == "NodePorts")
     #expect(status["message"] == "Pod was rejected: Node didn't have enough free ports")
+    #expect(status["containerStatuses"].isNull && status["conditions"].isNull, "kubectl shows a waiting container's reason instead")
+    let had = makePod(status: ["containerStatuses": [["name": "app"]]])
+    #expect(!podStatus(of: had, observed: observed, now: t0)["containerStatuses"].isNull, "one that ran before keeps what it had")
   }
 
   @Test func longMessagesAreShared() {

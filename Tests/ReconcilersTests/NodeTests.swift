@@ -87,6 +87,7 @@ extension FakeCluster {
     try cluster.advance(50)
     cluster.change(.node, "n", "") { $0["spec"]["taints"] = .null }
     try cluster.advance(30)
+    #expect(cluster.events.filter { $0.message == "Cancelling deletion of Pod default/minute" }.count == 1)
     cluster.change(.node, "n", "") { $0["spec"]["taints"] = [["key": "k", "value": "v", "effect": "NoExecute"]] }
     try cluster.advance(50)
     #expect(!cluster.get(.pod, "minute").isBeingDeleted)

@@ -228,4 +228,25 @@ private func claim(_ name: String, _ size: String, className: String = "") -> JS
     try cluster.settle()
     #expect(cluster.all(.volumeAttachment).count == 1)
   }
+
+  @Test func ephemeralVolumesHaveClaimsOfTheirOwn() throws {
+    let cluster = FakeCluster(EphemeralVolumeReconciler())
+    let template: JSON = ["metadata": ["labels": ["a": "b"]], "spec": claim("c", "1Gi")["spec"]]
+    let volumes: JSON = [["name": "data", "ephemeral": ["volumeClaimTemplate": template]], ["name": "other", "emptyDir": [:]]]
+    cluster.add(.persistentVolumeClaim, claim("taken-data", "1Gi"))
+    for name in ["p", "taken"] { cluster.add(.pod, ["metadata": ["name": .string(name)], "spec": ["volumes": volumes]]) }
+    try cluster.settle()
+    #expect(Set(cluster.all(.persistentVolumeClaim).map(\.objectName.name)) == ["p-data", "taken-data"])
+    let made = cluster.get(.persistentVolumeClaim, "p-data")
+    #expect(made.controllerUID == cluster.get(.pod, "p").uid && made["metadata"]["labels"]["a"].string == "b")
+    #expect(made["spec"] == template["spec"])
+    #expect(cluster.get(.persistentVolumeClaim, "taken-data").meta.controller == nil, "somebody else's stays so")
+    cluster.delete(.persistentVolumeClaim, "p-data")
+    try cluster.settle()
+    #expect(!cluster.get(.persistentVolumeClaim, "p-data").isNull, "as long as the pod is there")
+    cluster.change(.pod, "p") { $0["status"]["phase"] = "Succeeded" }
+    cluster.delete(.persistentVolumeClaim, "p-data")
+    try cluster.settle()
+    #expect(cluster.get(.persistentVolumeClaim, "p-data").isNull)
+  }
 }

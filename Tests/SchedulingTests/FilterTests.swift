@@ -30,6 +30,14 @@ private let helpless = "preemption: 0/1 nodes are available: 1 Preemption is not
     #expect(cluster.feasible(pod(spec: ["tolerations": parsed(tolerations)])) == (fits ? ["a"] : []))
   }
 
+  /// Nobody here allocates devices; without them the pod would run as if it had some.
+  @Test func podsThatWantDevicesWait() {
+    let cluster = Cluster([node("a")])
+    let claims: JSON = [["name": "gpu", "resourceClaimName": "c"]]
+    #expect(
+      cluster.answer(pod(spec: ["resourceClaims": claims])) == "0/1 nodes are available: cannot allocate all claims. \(helpless)")
+  }
+
   @Test func cordonedNodes() {
     let cluster = Cluster([node("a") { $0["spec"]["unschedulable"] = true }])
     #expect(cluster.answer(pod()) == "0/1 nodes are available: 1 node(s) were unschedulable. \(helpless)")

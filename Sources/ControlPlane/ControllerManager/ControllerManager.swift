@@ -18,6 +18,7 @@ package final class ControllerManager: Sendable {
       EndpointsReconciler(), EndpointSliceMirroringReconciler(), StatefulSetReconciler(), DaemonSetReconciler(), JobReconciler(),
       FinishedJobReconciler(), CronJobReconciler(zoneFile: ZoneFiles.read), DisruptionBudgetReconciler(), NodeLifecycleReconciler(),
       TaintEvictionReconciler(), PodCollectionReconciler(), VolumeBindingReconciler(), VolumeProtectionReconciler(),
+      EphemeralVolumeReconciler(),
       LocalPathReconciler(), AttachmentReconciler(), LeaseCleanupReconciler(), NodeTimeToLiveReconciler(),
       ServiceLoadBalancerReconciler(),
     ]

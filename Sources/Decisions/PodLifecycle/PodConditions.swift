@@ -72,8 +72,8 @@ package struct PodConditionBuilder: Sendable {
 
   func initialized() -> Finding {
     let type = "Initialized"
-    if pod.spec.initContainers.isEmpty { return Finding(type: type, isTrue: true) }
     if phase == .succeeded { return Finding(type: type, isTrue: true, reason: "PodCompleted") }
+    if pod.spec.initContainers.isEmpty { return Finding(type: type, isTrue: true) }
     if pod.hasBegun(observed) { return Finding(type: type, isTrue: true) }
     let incomplete = pod.spec.initContainers.filter { container in
       let role: ContainerRole = container.isSidecar ? .sidecar : .initial

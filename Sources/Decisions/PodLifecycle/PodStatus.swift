@@ -45,6 +45,7 @@ package func podStatus(of pod: Pod, observed: PodObservation, now: Timestamp) ->
   var status = pod.status
   if pod.metadata.generation > 0 { status["observedGeneration"] = JSON(pod.metadata.generation) }
   status["phase"] = .string(phase.rawValue)
+  if case .rejected = observed.termination.cause, pod.containerStatusesAreEmpty { return rejectedStatus(status, pod, observed, now) }
   status["conditions"] = conditions.conditions(previous: pod.status["conditions"])
   if let (reason, message) = observed.termination.cause?.podReason {
     status["reason"] = .string(reason)
@@ -62,6 +63,22 @@ package func podStatus(of pod: Pod, observed: PodObservation, now: Timestamp) ->
   capMessages(&status)
   if status["qosClass"].isNull { status["qosClass"] = .string(pod.qosClass.rawValue) }
   return status
+}
+
+/// Of a pod that the node never took there is nothing to say but that: `kubectl get` shows the reason only where no container has one.
+private func rejectedStatus(_ begun: JSON, _ pod: Pod, _ observed: PodObservation, _ now: Timestamp) -> JSON {
+  var status = begun
+  if let (reason, message) = observed.termination.cause?.podReason {
+    status["reason"] = .string(reason)
+    status["message"] = .string(message)
+  }
+  if status["startTime"].isNull { status["startTime"] = .string((observed.startTime ?? now).rfc3339) }
+  if status["qosClass"].isNull { status["qosClass"] = .string(pod.qosClass.rawValue) }
+  return status
+}
+
+extension Pod {
+  fileprivate var containerStatusesAreEmpty: Bool { status["containerStatuses"].isEmpty && status["initContainerStatuses"].isEmpty }
 }
 
 private func setAddresses(_ status: inout JSON, pod: Pod, observed: PodObservation) {

@@ -15,5 +15,10 @@ final class Memory<Value: Equatable & Sendable>: Sendable {
     }
   }
 
+  /// The value that was remembered before this one; nil where there was none.
+  func exchange(_ key: String, _ value: Value, now: Timestamp) -> Value? {
+    known.withLock { $0.updateValue((value, now), forKey: key)?.value }
+  }
+
   func forget(_ key: String) { known.withLock { $0[key] = nil } }
 }

@@ -148,6 +148,8 @@ package final class PodRecord {
   package let nominatedNode: String
   let pinnedNode: String?
   let claims: [ClaimUse]
+  /// It wants devices of ResourceClaims, which nobody here allocates.
+  let wantsDevices: Bool
   /// The PodScheduled condition: reason and message, nil where there is none.
   package let condition: Condition?
   let shape: PodShape
@@ -188,6 +190,7 @@ package final class PodRecord {
       }
     }
     self.claims = claims
+    wantsDevices = !spec["resourceClaims"].isEmpty
     condition = status["conditions"].items.first { $0["type"].string == "PodScheduled" }.map {
       Condition(isTrue: $0["status"].string == "True", reason: $0["reason"].string ?? "", message: $0["message"].string ?? "")
     }

@@ -8,8 +8,7 @@ struct Swiftlet: AsyncParsableCommand {
     abstract: "A Kubernetes node and a light control plane in one program.",
     version: "0.1.0 (Kubernetes v1.36)",
     subcommands: [
-      Up.self, Server.self, Agent.self, Check.self, KubeconfigCommand.self, TokenCommand.self, NodeCommand.self, ImageCommand.self, PS.self,
-      Logs.self, Exec.self,
-      Inspect.self, Down.self,
+      Up.self, Server.self, Agent.self, Check.self, KubeconfigCommand.self, TokenCommand.self, NodeCommand.self, ProxyCommand.self,
+      ImageCommand.self, PS.self, Logs.self, Exec.self, Inspect.self, Down.self,
     ])
 }

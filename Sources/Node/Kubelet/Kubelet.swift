@@ -205,7 +205,10 @@ package final class Kubelet: Sendable {
   /// What is not listed is gone from the API: it may have been deleted while nobody watched.
   private func sync(_ listed: [Pod]) async {
     let known = Set(listed.map(\.uid))
-    for entry in pods.all where !entry.isStatic && !known.contains(entry.worker.uid) { await entry.worker.objectGone(nil) }
+    for entry in pods.all where !entry.isStatic && !known.contains(entry.worker.uid) {
+      pods.update(entry.worker.uid) { $0.hasEnded = true }
+      await entry.worker.objectGone(nil)
+    }
     await mirrors.sync(listed.filter(\.isMirror), pods)
     // Older pods first: they were here before those that compete with them for ports and resources.
     for pod in listed.sorted(by: { ($0.json["status"]["startTime"].string ?? "~") < ($1.json["status"]["startTime"].string ?? "~") }) {
@@ -239,6 +242,8 @@ package final class Kubelet: Sendable {
 
   private func deleted(_ pod: Pod) async {
     if pod.isMirror { return await mirrors.deleted(pod, pods) }
+    // Whoever comes next is judged by the pods that the cluster has. What this one still holds is waited for.
+    pods.update(pod.uid) { $0.hasEnded = true }
     await pods.worker(pod.uid)?.objectGone(pod)
   }
 

@@ -50,6 +50,7 @@ extension PodWorker {
 
   private nonisolated func makeSandbox(_ pod: Pod, _ attempt: Int) async throws -> [String] {
     try await services.runtimeClasses.check(pod)
+    try checkDevices(pod)
     let spec = try sandboxSpec(for: pod, attempt: attempt, services: services)
     try await services.runtime.createSandbox(spec)
     if pod.spec.hostNetwork { return services.configuration.addresses }
@@ -63,6 +64,13 @@ extension PodWorker {
       try? await services.network.detach(sandbox: uid)
       throw error
     }
+  }
+
+  private nonisolated func checkDevices(_ pod: Pod) throws {
+    guard let claim = (pod.spec.json["resourceClaims"].array ?? []).first else { return }
+    throw ContainerConfigError(
+      reason: "FailedPrepareDynamicResources",
+      "failed to prepare dynamic resources: claim \(claim["name"].string ?? ""): this node has no driver of dynamic resources")
   }
 
   private func sandboxMade(_ pod: Pod, _ attempt: Int, _ addresses: [String], _ error: (any Error)?) {

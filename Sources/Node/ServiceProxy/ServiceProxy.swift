@@ -74,6 +74,16 @@ package actor ServiceProxy {
     for family in [NFTables.Family.ipv4, .ipv6] { try await kernel.remove(Table(family, configuration.tableName)) }
   }
 
+  /// The tables as the kernel holds them; none where there are none.
+  package static func read(_ configuration: ServiceProxyConfiguration) async throws -> [(family: NFTables.Family, table: FoundTable)] {
+    let kernel = try KernelRules(configuration.hostNamespace.map { .existing($0) } ?? .current)
+    var found: [(family: NFTables.Family, table: FoundTable)] = []
+    for family in [NFTables.Family.ipv4, .ipv6] {
+      if let table = try await kernel.read(Table(family, configuration.tableName)) { found.append((family, table)) }
+    }
+    return found
+  }
+
   private func take(service event: ReflectorEvent) {
     switch event {
     case .synced(let list):

@@ -110,7 +110,8 @@ struct NodeProxy: Sendable {
       throw APIFailure.unavailable("Get \"https://\(target.host):\(target.port)\(uri)\": \(error)")
     }
     guard answer.status == .ok else {
-      let text = String(buffer: (try? await answer.body.collect(upTo: 64 << 10)) ?? ByteBuffer())
+      var text = String(buffer: (try? await answer.body.collect(upTo: 64 << 10)) ?? ByteBuffer())
+      if text.hasSuffix("\n") { text.removeLast() }
       throw APIFailure(
         Int(answer.status.code), answer.status == .notFound ? "NotFound" : answer.status == .badRequest ? "BadRequest" : "InternalError",
         text)

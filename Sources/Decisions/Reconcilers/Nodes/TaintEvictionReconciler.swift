@@ -6,6 +6,8 @@ package struct TaintEvictionReconciler: Reconciler {
   package let name = "taint-eviction-controller"
   package let watched: [Kind] = [.pod, .node]
   private let tainted = Memory<String>()
+  /// Pods whose time on a tainted node runs.
+  private let condemned = Memory<Bool>()
   package init() {}
 
   package func keys(for change: Change, in cluster: any ClusterReader) -> [ObjectName] {
@@ -15,6 +17,7 @@ package struct TaintEvictionReconciler: Reconciler {
     }
     guard let pod = change.new else {
       tainted.forget(change.object.uid)
+      condemned.forget(change.object.uid)
       return []
     }
     guard !pod.podNode.isEmpty else { return [] }
@@ -30,7 +33,7 @@ package struct TaintEvictionReconciler: Reconciler {
     let taints = (node["spec"]["taints"].array ?? []).filter { $0["effect"].string == "NoExecute" }
     let text = taints.map { "\($0["key"].string ?? "")=\($0["value"].string ?? "")" }.sorted().joined(separator: ",")
     let since = tainted.since(pod.uid, text, now: now)
-    guard !taints.isEmpty else { return [] }
+    guard !taints.isEmpty else { return spare(pod, now) }
     let tolerations = pod["spec"]["tolerations"].array ?? []
     var patience = Double.infinity
     for taint in taints {
@@ -41,9 +44,16 @@ package struct TaintEvictionReconciler: Reconciler {
         if let seconds = toleration["tolerationSeconds"].int { patience = min(patience, Double(max(0, seconds))) }
       }
     }
-    guard patience.isFinite else { return [] }
+    guard patience.isFinite else { return spare(pod, now) }
     let left = patience - now.seconds(since: since)
-    return left > 0 ? [.requeue(after: left)] : evict(pod, now)
+    guard left > 0 else { return evict(pod, now) }
+    _ = condemned.exchange(pod.uid, true, now: now)
+    return [.requeue(after: left)]
+  }
+
+  private func spare(_ pod: JSON, _ now: Timestamp) -> [Write] {
+    guard condemned.exchange(pod.uid, false, now: now) == true else { return [] }
+    return [.event(.pod, pod, "TaintManagerEviction", "Cancelling deletion of Pod \(pod.objectName)")]
   }
 
   private func evict(_ pod: JSON, _ now: Timestamp) -> [Write] {

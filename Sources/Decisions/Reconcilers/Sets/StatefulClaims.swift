@@ -20,18 +20,11 @@ extension StatefulPods {
           "apiVersion": "v1", "kind": "PersistentVolumeClaim",
           "metadata": [
             "name": .string(name), "namespace": .string(namespace), "labels": labels, "annotations": template["metadata"]["annotations"],
-            "ownerReferences": deletesWithSet ? [Self.reference(set, .statefulSet)] : .null,
+            "ownerReferences": deletesWithSet ? [controllerReference(set, .statefulSet)] : .null,
           ],
           "spec": template["spec"],
         ])
     }
-  }
-
-  private static func reference(_ owner: JSON, _ kind: Kind) -> JSON {
-    [
-      "apiVersion": .string(kind.apiVersion), "kind": .string(kind.kind), "name": owner["metadata"]["name"], "uid": .string(owner.uid),
-      "controller": true, "blockOwnerDeletion": true,
-    ]
   }
 
   /// Claims belong to the set, to a pod that is about to go, or to nobody, as the retention policy says.
@@ -43,7 +36,7 @@ extension StatefulPods {
           !claim.isBeingDeleted
         else { continue }
         let isCondemned = !wanted.contains(ordinal) && deletesWithPod
-        let owner = isCondemned ? Self.reference(pod, .pod) : deletesWithSet ? Self.reference(set, .statefulSet) : nil
+        let owner = isCondemned ? controllerReference(pod, .pod) : deletesWithSet ? controllerReference(set, .statefulSet) : nil
         let managed = ["StatefulSet", "Pod"]
         let others = claim.meta.ownerReferences.filter { reference in
           let isOurs =
