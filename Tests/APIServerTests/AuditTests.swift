@@ -319,6 +319,46 @@ import Testing
     #expect(all[2]["responseStatus"]["code"] == 403 && all[2]["annotations"][prefix + "enforce-policy"] == "baseline:latest")
   }
 
+  /// What webhooks did, and which could not be asked; a patch stands there only where contents do.
+  @Test(arguments: ["Metadata", "Request"]) func whatWebhooksDid(_ level: String) async throws {
+    let rule = "level: \(level)\n  omitStages: [RequestReceived]\n  resources: [{group: \"\", resources: [configmaps]}]"
+    let all = try await events(Self.policy(rule)) { server, admin in
+      let hook = try await TestHook(FilePath(server.directory + "/hook")) { request in
+        let patch = #"[{"op":"add","path":"/data","value":{"a":"b"}}]"#
+        return [
+          "allowed": true, "patchType": "JSONPatch", "patch": .string(Data(patch.utf8).base64EncodedString()),
+          "auditAnnotations": ["said": "so"],
+        ]
+      }
+      let group = "admissionregistration.k8s.io"
+      _ = try await server.admin.create(
+        ResourcePath(group: group, version: "v1", "mutatingwebhookconfigurations"), hook.configuration("MutatingWebhookConfiguration"))
+      let gone: JSON = ["failurePolicy": "Ignore", "name": "gone.example.org", "clientConfig": ["url": "https://127.0.0.1:1/x"]]
+      _ = try await server.admin.create(
+        ResourcePath(group: group, version: "v1", "validatingwebhookconfigurations"),
+        hook.configuration("ValidatingWebhookConfiguration", gone))
+      try await eventually("both are asked") {
+        let probe: JSON = ["kind": "ConfigMap", "apiVersion": "v1", "metadata": ["generateName": "probe-"]]
+        return try await server.admin.create(.configMaps("default"), probe)["data"]["a"] == "b"
+      }
+      try await Task.sleep(for: .milliseconds(300))
+      #expect(try await server.ask(.POST, Self.maps, ["metadata": ["name": "m"]], certificate: admin).code == 201)
+      await hook.stop()
+    }
+    let notes = all[0]["annotations"]
+    let key = "mutation.webhook.admission.k8s.io/round_0_index_0"
+    #expect(try JSON.parse(notes[key].string ?? "{}") == ["configuration": "own", "webhook": "hook.example.org", "mutated": true])
+    #expect(notes["hook.example.org/said"] == "so")
+    #expect(notes["failed-open.validation.webhook.admission.k8s.io/round_0_index_0"] == "gone.example.org")
+    let patch = notes["patch.webhook.admission.k8s.io/round_0_index_0"]
+    if level == "Metadata" {
+      #expect(patch.isNull)
+    } else {
+      let told = try JSON.parse(patch.string ?? "{}")
+      #expect(told["patchType"] == "JSONPatch" && told["patch"][0]["path"] == "/data" && told["webhook"] == "hook.example.org")
+    }
+  }
+
   @Test func aPolicyThatIsNoneStopsTheStart() async throws {
     await #expect(throws: IdentityError.self) { try await withAudit("rules: []") { _, _ in } }
   }

@@ -138,6 +138,7 @@ struct StorageMigrationController: Sendable {
   }
 
   /// From now on all objects lie in the storage version, unless the definition was changed meanwhile.
+  // Unlike upstream: a storage version migration that failed takes no version out of status.storedVersions, as objects may still lie in it.
   private func endDefinition(_ resource: ResourceInfo, generation: Int?) async throws {
     _ = try await changeDefinition(resource) { definition in
       let isSame = definition["metadata"]["generation"].int == generation

@@ -6,6 +6,7 @@ import SystemPackage
 /// Reads the file that upstream's API server takes too: `EncryptionConfiguration` of apiserver.config.k8s.io/v1.
 ///
 /// What it cannot do is refused at start, by its path in the file: kms, and secretbox, whose cipher (XSalsa20) no library here has.
+// Unlike upstream: kms and secretbox are refused in an EncryptionConfiguration, and the file is read at the start only.
 package enum EncryptionConfiguration {
   static let apiVersion = "apiserver.config.k8s.io/v1"
   private static let keyBytes: Set<Int> = [16, 24, 32]
