@@ -9,6 +9,7 @@ import KubernetesAPI
 import KubernetesClient
 import Logging
 import NIOPosix
+import NetworkPolicies
 import PodNetwork
 import SystemPackage
 
@@ -68,16 +69,19 @@ struct NodeRole {
     let network = try await startNetwork(agent, live: Set(recovered.map(\.id)))
     let (volumes, environments) = makeVolumes(configuration, agent, events)
     let adapter = RuntimeAdapter(runtime: runtime)
+    let policies = PolicyEnforcer(NodeServices.policies(nodeName: nodeName, options: options), client: servicesClient, log: log)
     let kubelet = Kubelet(
       nodeAgent: agent, client: client, events: events, runtime: adapter, recovered: recovered, hooks: adapter.hooks,
-      images: ImagesAdapter(store: images), network: NetworkAdapter(network: network), volumes: volumes,
+      images: ImagesAdapter(store: images), network: NetworkAdapter(network: network, policies: policies), volumes: volumes,
       environments: environments, group: group, log: log)
     let (endpoint, servers) = try await startServers(kubelet, images)
     onReady()
     let services = NodeServices(
       nodeName: nodeName, nodeAddress: nodeAddress, options: options, client: servicesClient, group: group, log: log)
     do {
-      try await Role.together([{ try await kubelet.run() }, { try await services.run() }, { try await followCertificates(endpoint) }])
+      try await Role.together([
+        { try await kubelet.run() }, { try await services.run() }, { await policies.run() }, { try await followCertificates(endpoint) },
+      ])
     } catch is CancellationError {
     }
     await Task {
