@@ -28,6 +28,7 @@ import X509
 
   private static let maps = "/api/v1/namespaces/default/configmaps"
 
+  /// CVE-2019-11253, CVE-2019-11254: documents nested without end.
   @Test func deepDocuments() async throws {
     try await withServer { server in
       for depth in [600, 100_000] {
@@ -46,6 +47,7 @@ import X509
     }
   }
 
+  /// CVE-2019-11253: a few bytes of YAML that stand for billions.
   @Test func aliasBombs() async throws {
     try await withServer { server in
       var laughs = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]\n"
@@ -64,6 +66,7 @@ import X509
     }
   }
 
+  /// CVE-2019-1002100: patches of very many operations.
   @Test func longPatches() async throws {
     try await withServer { server in
       _ = try await server.admin.create(.configMaps("default"), ["metadata": ["name": "m"], "data": ["a": "b"]])
@@ -158,7 +161,7 @@ import X509
     }
   }
 
-  /// What strangers name becomes no series of the metrics and stays nowhere.
+  /// CVE-2020-8552: what strangers name becomes no series of the metrics and stays nowhere.
   @Test func endlesslyManyPaths() async throws {
     try await withServer { server in
       for index in 0..<2_000 {

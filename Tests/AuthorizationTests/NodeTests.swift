@@ -94,6 +94,12 @@ private func pod(_ node: String, _ change: (inout JSON) -> Void = { _ in }) -> J
     return graph
   }()
 
+  private static func podRequests(_ verb: String, of node: String?) -> AccessRequest {
+    var request = AccessRequest(verb, group: "certificates.k8s.io", resource: "podcertificaterequests")
+    if let node { request.fields["spec.nodeName"] = node }
+    return request
+  }
+
   private static func pods(_ verb: String, of node: String?) -> AccessRequest {
     var request = AccessRequest(verb, resource: "pods")
     if let node { request.fields["spec.nodeName"] = node }
@@ -124,6 +130,14 @@ private func pod(_ node: String, _ change: (inout JSON) -> Void = { _ in }) -> J
       (AccessRequest("get", group: "storage.k8s.io", resource: "csinodes", name: "n2"), false),
       (AccessRequest("create", group: "authentication.k8s.io", resource: "tokenreviews"), true),
       (AccessRequest("get", path: "/metrics"), false),
+      (AccessRequest("create", group: "certificates.k8s.io", resource: "podcertificaterequests", namespace: "x"), true),
+      (podRequests("watch", of: "n1"), true), (podRequests("list", of: "n2"), false), (podRequests("list", of: nil), false),
+      (
+        AccessRequest(
+          "update", group: "certificates.k8s.io", resource: "podcertificaterequests", subresource: "status", namespace: "x", name: "r"),
+        false
+      ),
+      (AccessRequest("delete", group: "certificates.k8s.io", resource: "podcertificaterequests", namespace: "x", name: "r"), false),
     ] as [(AccessRequest, Bool)])
   func decisions(_ request: AccessRequest, _ allowed: Bool) {
     #expect(NodeAuthorizer.decide(kubelet, request, Self.graph).isAllowed == allowed)

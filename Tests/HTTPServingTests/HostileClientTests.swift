@@ -98,6 +98,36 @@ private final class FrameClient: Sendable {
     }
   }
 
+  /// CVE-2025-8671 ("MadeYouReset") and CVE-2019-9514: frames that make the server end the stream, while its answer is still being made.
+  @Test(
+    arguments: [
+      (UInt8(0x8), [0, 0, 0, 0]),  // WINDOW_UPDATE by nothing
+      (UInt8(0x8), [0x7f, 0xff, 0xff, 0xff]),  // by more than a window may be
+      (UInt8(0x0), [1]),  // DATA after the end
+      (UInt8(0x2), [0, 0, 0, 0, 0]),  // PRIORITY upon itself; the stream's number is filled in
+    ] as [(UInt8, [UInt8])])
+  func streamsThatTheServerHasToReset(_ type: UInt8, _ payload: [UInt8]) async throws {
+    try await attacked { client in
+      let hadEnough = await client.flood(5_000) { index in
+        let stream = UInt32(index) * 2 + 1
+        var payload = payload
+        if type == 0x2 { payload[2...3] = [UInt8(stream >> 8 & 0xff), UInt8(stream & 0xff)] }
+        return FrameClient.frame(0x1, 0x5, stream, FrameClient.request) + FrameClient.frame(type, 0, stream, payload)
+      }
+      // NIO takes a priority for nothing, so that no stream ends by it.
+      if type != 0x2 { #expect(hadEnough) }
+    }
+  }
+
+  /// CVE-2019-9518: frames without anything in them.
+  @Test func emptyFrames() async throws {
+    try await attacked { client in
+      try await client.send(FrameClient.frame(0x1, 0x4, 1, FrameClient.request))
+      let piece = Array((0..<100).map { _ in FrameClient.frame(0x0, 0, 1, []) }.joined())
+      #expect(await client.flood(200) { _ in piece })
+    }
+  }
+
   /// CVE-2023-45288: headers that never end.
   @Test func endlessContinuations() async throws {
     try await attacked { client in
@@ -117,7 +147,7 @@ private final class FrameClient: Sendable {
     }
   }
 
-  /// Compressed headers that unfold to far more than they take (a "HPACK bomb").
+  /// CVE-2016-6581: compressed headers that unfold to far more than they take (a "HPACK bomb").
   @Test func headersThatUnfold() async throws {
     try await attacked { client in
       // One field of 4,000 bytes goes into the table; each further byte stands for all of it.

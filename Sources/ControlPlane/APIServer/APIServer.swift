@@ -119,6 +119,7 @@ package final class APIServer: Sendable {
       group.addTask { await self.resources.webhooks.validating.run() }
       group.addTask { await self.resources.policies.run(self.resources) }
       group.addTask { await definitions.run() }
+      group.addTask { await StorageMigrationController(resources: self.resources).run() }
       group.addTask { await AggregationController(server: self).run() }
       group.addTask { await FlowController(server: self, client: client).run() }
       group.addTask { await QuotaController(resources: self.resources).run() }

@@ -91,6 +91,9 @@ extension Resources {
         }
       }
     }
+    if attempt.request.resource.kind == "PodCertificateRequest", context.subresource == "status", let old = attempt.old {
+      try await CertificateAdmission(access: access).checkPodCertificateStatus(object, old: old, attempt.request.resource, context.user)
+    }
     let attributes = attributes(attempt)
     let facts = try await gathered(plugins.facts(for: object, attributes: attributes))
     do {
@@ -104,8 +107,11 @@ extension Resources {
     let attributes = attributes(attempt)
     let facts = try await gathered(plugins.facts(for: object, attributes: attributes))
     do {
-      context.notes.add(try plugins.validate(object, attributes: attributes, cluster: facts).warnings)
+      let findings = try plugins.validate(object, attributes: attributes, cluster: facts)
+      context.notes.add(findings.warnings)
+      for (key, value) in findings.auditAnnotations { AuditTrail.current?.annotate(key, value) }
     } catch {
+      for (key, value) in error.auditAnnotations { AuditTrail.current?.annotate(key, value) }
       throw APIFailure(error)
     }
   }

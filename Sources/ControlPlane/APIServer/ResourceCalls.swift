@@ -126,6 +126,7 @@ extension APIServer {
     let decoded = try call.decodedBody(registry)
     var object = decoded.object
     guard case .object = object else { throw APIFailure.badRequest("the body of the request is empty or no object") }
+    AuditTrail.current?.note(requestObject: object)
     if let text = resource.custom?.deprecationWarning { warnings.texts.append(text) }
     if type == nil {
       try checkKind(object, resource)

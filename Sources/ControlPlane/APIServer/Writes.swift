@@ -193,6 +193,9 @@ extension Resources {
     if errors.isEmpty, subresource == nil {
       errors = expressionProblems(object, old: old, resource: resource, timeZoneFile: TimeZones.file)
     }
+    if errors.isEmpty, resource.kind == "PodCertificateRequest" {
+      errors = PodCertificates.problems(object, old: old, subresource: subresource, now: .now)
+    }
     guard !errors.isEmpty else { return }
     let status = invalidStatus(errors, resource: resource, name: object["metadata"]["name"].string ?? "")
     throw APIFailure(422, "Invalid", status["message"].string ?? "", details: status["details"])
@@ -364,8 +367,8 @@ extension Resources {
 
   /// Kinds whose metadata a status write leaves alone (upstream's status strategies, `ResetObjectMetaForStatus` and the like).
   private static let kindsWithMetadataApart: Set<String> = [
-    "APIService", "CustomResourceDefinition", "FlowSchema", "PriorityLevelConfiguration", "ResourceClaim", "ValidatingAdmissionPolicy",
-    "VolumeAttachment",
+    "APIService", "CustomResourceDefinition", "FlowSchema", "PodCertificateRequest", "PriorityLevelConfiguration", "ResourceClaim",
+    "StorageVersionMigration", "ValidatingAdmissionPolicy", "VolumeAttachment",
   ]
 
   /// Labels and annotations that come with a status are written as well, with upstream's exceptions.

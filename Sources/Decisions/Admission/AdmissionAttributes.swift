@@ -66,6 +66,8 @@ package struct AdmissionRefusal: Error, Equatable {
   /// The whole message: `pods "x" is forbidden: ...`.
   package let message: String
   package var details: JSON
+  /// Annotations of the request's audit event.
+  package var auditAnnotations: [String: String] = [:]
 
   package init(code: Int, reason: String, message: String, details: JSON) {
     self.code = code

@@ -74,13 +74,13 @@ struct PodSecurityAdmission {
         "Failed to parse policy: " + (texts.count == 1 ? texts[0] : "[\(texts.joined(separator: ", "))]")
     }
     if isEnforced {
+      findings.auditAnnotations[PodSecurityPolicy.labelPrefix + "enforce-policy"] = policy.enforce.description
       let violations = PodSecurityCheck.violations(of: pod, policy.enforce)
       guard violations.isEmpty else {
-        throw .forbidden(
+        var refusal = AdmissionRefusal.forbidden(
           object, attributes, "violates PodSecurity \"\(policy.enforce)\": \(PodSecurityViolation.details(violations))")
-      }
-      if policy.enforce.level != .privileged {
-        findings.auditAnnotations[PodSecurityPolicy.labelPrefix + "enforce-policy"] = policy.enforce.description
+        refusal.auditAnnotations = findings.auditAnnotations
+        throw refusal
       }
     }
     func wouldViolate(_ standard: PodSecurityStandard) -> String? {

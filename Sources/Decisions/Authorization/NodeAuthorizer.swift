@@ -39,6 +39,7 @@ package enum NodeAuthorizer {
     case ("coordination.k8s.io", "leases", ""): return lease(node, request)
     case ("storage.k8s.io", "csinodes", ""): return own(node, request, ["create", "get", "update", "patch", "delete"])
     case ("resource.k8s.io", "resourceslices", ""): return slices(node, request)
+    case ("certificates.k8s.io", "podcertificaterequests", _): return podCertificates(node, request)
     case ("", "nodes", "") where ["get", "list", "watch"].contains(request.verb):
       return request.name == node
         ? .allowed(reason: "") : .noOpinion(reason: "node '\(node)' cannot read '\(request.name)', only its own Node object")
@@ -75,6 +76,21 @@ package enum NodeAuthorizer {
       return .noOpinion(reason: "can only access the one with the same name as the requesting node")
     }
     return .allowed(reason: "")
+  }
+
+  private static func podCertificates(_ node: String, _ request: AccessRequest) -> AccessDecision {
+    guard request.subresource.isEmpty else {
+      return .noOpinion(reason: "nodes may not access podcertificaterequests/\(request.subresource)")
+    }
+    switch request.verb {
+    // NodeRestriction sees for which pod it is.
+    case "create": return .allowed(reason: "")
+    // Unlike upstream: a node reads single PodCertificateRequests by the field selector as well; there is no graph of them.
+    case "list", "watch":
+      return request.fields["spec.nodeName"] == node
+        ? .allowed(reason: "") : .noOpinion(reason: "can only list/watch podcertificaterequests with spec.nodeName field selector")
+    default: return .noOpinion(reason: "nodes may only create, list and watch podcertificaterequests")
+    }
   }
 
   private static func slices(_ node: String, _ request: AccessRequest) -> AccessDecision {

@@ -32,6 +32,7 @@ package struct NodeRestriction: Sendable {
     case ("resource.k8s.io", "resourceslices", _):
       object["spec"]["nodeName"].string == node && (old == nil || old?["spec"]["nodeName"].string == node)
         ? nil : "can only create ResourceSlice with the same NodeName as the requesting node"
+    case ("certificates.k8s.io", "podcertificaterequests", _): podCertificate(operation, subresource, object)
     default: nil
     }
   }
@@ -52,6 +53,8 @@ package struct NodeRestriction: Sendable {
     }
     guard boundHere(pod) else { return "node \"\(node)\" can only create pods with spec.nodeName set to itself" }
     if let refusal = owner(pod, nodeUID) { return refusal }
+    // A template becomes a claim without the node's saying its name.
+    if !(pod["spec"]["resourceClaims"].array ?? []).isEmpty { return "node \"\(node)\" can not create pods that reference resourceclaims" }
     var bare = pod
     // What every pod has of itself is no reference to a stranger's object.
     if pod["spec"]["serviceAccountName"].string == "" { bare["spec"]["serviceAccountName"] = .null }
@@ -93,6 +96,33 @@ package struct NodeRestriction: Sendable {
   }
 
   private func same(_ a: JSON, _ b: JSON) -> Bool { (a.isEmpty && b.isEmpty) || a == b }
+
+  // MARK: certificates of pods
+
+  private func podCertificate(_ operation: Operation, _ subresource: String, _ request: JSON) -> String? {
+    guard operation == .create, subresource.isEmpty else { return "node \"\(node)\" can only create PodCertificateRequests" }
+    let asked = request["spec"]["nodeName"].string ?? ""
+    return asked == node ? nil : "PodCertificateRequest.Spec.NodeName=\"\(asked)\", which is not the requesting node \"\(node)\""
+  }
+
+  /// Whether what a node says about a pod of its own is so: a certificate is for this very pod, not for one of the same name.
+  /// - Parameters:
+  ///   - spec: of the PodCertificateRequest.
+  ///   - pod, account: the objects of these names in its namespace; nil: there are none.
+  package func refusal(podCertificate spec: JSON, pod: JSON?, account: JSON?, nodeUID: String?) -> String? {
+    func text(_ json: JSON) -> String { json.string ?? "" }
+    func differs(_ what: String, _ asked: JSON, _ actual: String) -> String? {
+      text(asked) == actual ? nil : "PodCertificateRequest's \(what) \"\(text(asked))\" differs from the present one, \"\(actual)\""
+    }
+    guard let pod else { return "pod \"\(text(spec["podName"]))\" named in the PodCertificateRequest not found" }
+    if let why = differs("pod UID", spec["podUID"], text(pod["metadata"]["uid"])) { return why }
+    guard boundHere(pod) else { return "pod \"\(text(spec["podName"]))\" is not running on node \"\(node)\"" }
+    guard pod["metadata"]["annotations"][Self.mirror].isNull else { return "mirror pods cannot get certificates" }
+    if let why = differs("service account", spec["serviceAccountName"], text(pod["spec"]["serviceAccountName"])) { return why }
+    guard let account else { return "service account \"\(text(spec["serviceAccountName"]))\" not found" }
+    if let why = differs("service account UID", spec["serviceAccountUID"], text(account["metadata"]["uid"])) { return why }
+    return differs("node UID", spec["nodeUID"], nodeUID ?? "")
+  }
 
   // MARK: the node's other objects
 

@@ -43,6 +43,7 @@ struct ControlPlaneRole {
     let addresses = Array(Set(["127.0.0.1", "::1", nodeAddress, advertised, serviceAddress])).sorted()
     identity = try Identity(data: paths.data, names: names, addresses: addresses)
     store = try Self.openStore(paths.data.appending("state.db"), log: log)
+    let visible = try await Self.encrypted(store, options, log)
     var configuration = APIServerConfiguration(
       dataDirectory: paths.data, serviceCIDR: node.serviceCIDR, podCIDR: node.podCIDR, authorityPEM: identity.authority.certificatePEM)
     configuration.frontProxyAuthorityPEM = identity.frontProxyAuthority.certificatePEM
@@ -58,7 +59,7 @@ struct ControlPlaneRole {
     let kubelets = try KubeletConnections(
       credential: identity.kubeletClient, authority: identity.authority.certificatePEM, group: group)
     server = try APIServer(
-      configuration: configuration, store: try await Self.encrypted(store, options, log), kubelets: kubelets, group: group, log: log)
+      configuration: configuration, store: visible, kubelets: kubelets, group: group, log: log)
     let tls = try ServerTLS(
       certificateChainPEM: Array(identity.server.certificatePEM.utf8), privateKeyPEM: Array(identity.server.keyPEM.utf8),
       clientAuthoritiesPEM: Array((identity.authority.certificatePEM + identity.frontProxyAuthority.certificatePEM).utf8))
@@ -87,12 +88,25 @@ struct ControlPlaneRole {
     log.info("API server listens on \(options.listen.host):\(port)")
   }
 
-  /// The store as the API server sees it: where there is a key file, Secrets are encrypted below.
+  /// The store as the API server sees it: where a file says so, objects are encrypted below.
   private static func encrypted(_ store: SQLiteRevisionStore, _ options: ServerOptions, _ log: Logger) async throws -> any RevisionStore {
-    guard let path = options.encryptionKeyFile else { return store }
-    let encrypted = EncryptedStore(store, keys: try SecretKeys(file: FilePath(path)))
-    let count = try await encrypted.encryptAll()
-    if count > 0 { log.info("encrypted \(count) Secrets anew with the first key of \(path)") }
+    let keys = try options.encryptionKeyFile.map { try SecretKeys(file: FilePath($0)) }
+    let rules: EncryptionRules
+    if let path = options.encryptionProviderConfig {
+      let configured = try EncryptionConfiguration.rules(file: FilePath(path))
+      rules = keys.map { configured.reading($0) } ?? configured
+    } else if let keys, let path = options.encryptionKeyFile {
+      rules = EncryptionRules(keys: keys, path: path)
+    } else {
+      return store
+    }
+    let encrypted = EncryptedStore(store, rules: rules)
+    do {
+      let count = try await encrypted.encryptAll()
+      if count > 0 { log.info("wrote \(count) objects anew, with the key that is first in \(rules.path)") }
+    } catch let error as RevisionStoreError {
+      throw StartFailure("the database cannot be read: \(error.message)")
+    }
     return encrypted
   }
 

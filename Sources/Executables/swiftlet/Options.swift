@@ -186,6 +186,11 @@ struct ServerOptions: ParsableArguments {
     help: "Encrypts Secrets in the database with the first of these keys; lines `<name> <base64 of 32 bytes>`.")
   var encryptionKeyFile: String?
 
+  @Option(
+    name: .customLong("encryption-provider-config"),
+    help: "An EncryptionConfiguration (apiserver.config.k8s.io/v1) that says which resources are encrypted in the database, and how.")
+  var encryptionProviderConfig: String?
+
   @Option(name: .customLong("audit-log-path"), help: "Writes an event for each request into this file, a line of JSON each.")
   var auditLogPath: String?
 

@@ -3,6 +3,7 @@ import Authorization
 import HTTPServing
 import JSONCodec
 import KubernetesAPI
+import NIOCore
 import NIOHTTP1
 import Synchronization
 
@@ -14,6 +15,8 @@ final class AuditTrail: Sendable {
     var event: JSON
     var requestObject = JSON.null
     var responseObject = JSON.null
+    /// An answer that is a Status and no failure.
+    var answeredStatus = JSON.null
     var failure: APIFailure?
   }
 
@@ -23,16 +26,35 @@ final class AuditTrail: Sendable {
 
   init(_ log: AuditLog, _ request: ServedRequest) {
     self.log = log
-    id = request.headers.first(name: "audit-id").flatMap { $0.utf8.count <= 64 ? $0 : nil } ?? UUIDs.random()
-    let forwarded = request.headers.first(name: "x-forwarded-for")?.split(separator: ",").map { $0.filter { $0 != " " } } ?? []
-    let address = request.remoteAddress.lastIndex(of: ":").map { String(request.remoteAddress[..<$0]) } ?? request.remoteAddress
+    id = request.headers.first(name: "audit-id").flatMap { $0.isEmpty ? nil : $0 } ?? UUIDs.random()
     let event: JSON = [
       "kind": "Event", "apiVersion": "audit.k8s.io/v1", "auditID": .string(id), "requestURI": .string(request.uri),
       "verb": .string(request.method.rawValue.lowercased()), "user": .object(JSONObject()),
-      "sourceIPs": JSON(forwarded + (address.isEmpty ? [] : [address])), "userAgent": JSON(request.headers.first(name: "user-agent")),
+      "sourceIPs": JSON(Self.sources(request)), "userAgent": JSON(request.headers.first(name: "user-agent").map(Self.shortened)),
       "requestReceivedTimestamp": .string(Timestamp.now.rfc3339Micro),
     ]
     state = Mutex(State(event: event))
+  }
+
+  /// Where a request came from: the addresses that proxies tell, then the one that is connected, which nobody can make up. What is no
+  /// address is left out.
+  static func sources(_ request: ServedRequest) -> [String] {
+    func isAddress(_ text: String) -> Bool { (try? SocketAddress(ipAddress: text, port: 0)) != nil }
+    var sources = request.headers[canonicalForm: "x-forwarded-for"].map { $0.filter { $0 != " " } }.filter(isAddress)
+    if let real = request.headers.first(name: "x-real-ip")?.filter({ $0 != " " }), isAddress(real), !sources.contains(real) {
+      sources.append(real)
+    }
+    let remote = request.remoteAddress
+    let address = (remote.lastIndex(of: ":").map { String(remote[..<$0]) } ?? remote).filter { $0 != "[" && $0 != "]" }
+    if !address.isEmpty, sources.last != address { sources.append(address) }
+    return sources
+  }
+
+  /// Characters of a user agent that are kept.
+  private static let agentMax = 1_024
+
+  private static func shortened(_ agent: String) -> String {
+    agent.utf8.count > agentMax ? String(agent.prefix(agentMax)) + "...TRUNCATED" : agent
   }
 
   /// The request is understood: who asks for what.
@@ -67,10 +89,23 @@ final class AuditTrail: Sendable {
   /// Of the request that the present task answers; nil where nothing is written down.
   @TaskLocal static var current: AuditTrail?
 
-  /// What admission wants to have written down beside the request.
-  func annotate(_ key: String, _ value: String) {
+  /// What admission wants to have written down beside the request, from a level on.
+  func annotate(_ key: String, _ value: String, from level: AuditPolicy.Level = .metadata) {
     state.withLock { state in
-      if state.verdict.level > .none, state.event["annotations"][key].isNull { state.event["annotations"][key] = .string(value) }
+      if state.verdict.level >= level, state.event["annotations"][key].isNull { state.event["annotations"][key] = .string(value) }
+    }
+  }
+
+  /// The object that a client sent: which one it means, as it says itself.
+  func note(requestObject object: JSON) {
+    state.withLock { state in
+      guard state.verdict.level > .none, !state.event["objectRef"].isNull else { return }
+      for field in ["namespace", "name"] where state.event["objectRef"][field].isNull && !object["metadata"][field].isEmpty {
+        state.event["objectRef"][field] = object["metadata"][field]
+      }
+      for field in ["uid", "resourceVersion"] where !object["metadata"][field].isEmpty {
+        state.event["objectRef"][field] = object["metadata"][field]
+      }
     }
   }
 
@@ -83,6 +118,10 @@ final class AuditTrail: Sendable {
         return
       }
       if state.verdict.level == .requestResponse { state.responseObject = object }
+      if object["kind"] == "Status", object["apiVersion"] == "v1" {
+        state.answeredStatus = object
+        return
+      }
       // A create's object has its name only now.
       if state.event["objectRef"]["name"].isNull, !state.event["objectRef"].isNull {
         state.event["objectRef"]["name"] = object["metadata"]["name"]
@@ -124,8 +163,9 @@ final class AuditTrail: Sendable {
       event["stageTimestamp"] = .string(Timestamp.now.rfc3339Micro)
       guard let code else { return event }
       event["responseStatus"] = ["metadata": .object(JSONObject()), "code": JSON(code)]
-      if let failure = state.failure {
-        for field in ["status", "message", "reason", "details"] { event["responseStatus"][field] = failure.status[field] }
+      let status = state.failure?.status ?? state.answeredStatus
+      for field in ["status", "message", "reason", "details"] where !status[field].isEmpty {
+        event["responseStatus"][field] = status[field]
       }
       if stage == .responseComplete {
         event["requestObject"] = Self.shown(state.requestObject, state.verdict)

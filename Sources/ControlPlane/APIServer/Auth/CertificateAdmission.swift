@@ -91,6 +91,18 @@ struct CertificateAdmission: Sendable {
     stamp(&object, old: old, now: context.now)
   }
 
+  /// Who writes the status of a pod's request signs for its signer.
+  func checkPodCertificateStatus(_ object: JSON, old: JSON, _ resource: ResourceInfo, _ user: UserInfo) async throws {
+    let (new, before) = (object["status"], old["status"])
+    guard new != before, !(new.isEmpty && before.isEmpty) else { return }
+    let signer = old["spec"]["signerName"].string ?? ""
+    guard await may("sign", signer, user) else {
+      throw APIServer.invalid(
+        resource, object["metadata"]["name"].string ?? "", "spec.signerName", "FieldValueForbidden",
+        "Forbidden: User \"\(user.name)\" is not permitted to \"sign\" requests for signerName \"\(signer)\"")
+    }
+  }
+
   private func may(_ verb: String, _ signer: String, _ user: UserInfo) async -> Bool {
     // A permission is for one signer, or for all of its domain.
     let domain = signer.split(separator: "/").first.map { "\($0)/*" } ?? ""

@@ -12,6 +12,10 @@ struct CredentialExpiry: Sendable {
   /// Seconds that requests stay, as upstream's cleaner keeps them.
   static let decidedSeconds = 3_600.0
   static let pendingSeconds = 86_400.0
+  /// Pods' requests are read by the kubelet at once, or never.
+  static let podRequestSeconds = 900.0
+
+  private static let podRequests = ResourcePath(group: "certificates.k8s.io", version: "v1beta1", "podcertificaterequests")
 
   let client: KubernetesClient
   let log: Logger
@@ -31,6 +35,13 @@ struct CredentialExpiry: Sendable {
   private func removeRequests(now: Timestamp) async throws {
     for request in try await client.list(CertificateController.path).items where Self.isOver(request, now: now) {
       try await remove(CertificateController.path, request)
+    }
+    for request in try await client.list(Self.podRequests).items {
+      guard let created = request["metadata"]["creationTimestamp"].timestamp, now.seconds(since: created) > Self.podRequestSeconds,
+        let namespace = request["metadata"]["namespace"].string
+      else { continue }
+      try await remove(
+        ResourcePath(group: "certificates.k8s.io", version: "v1beta1", "podcertificaterequests", namespace: namespace), request)
     }
   }
 

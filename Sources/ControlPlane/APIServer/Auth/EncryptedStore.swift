@@ -1,17 +1,16 @@
 import RevisionStore
 
-/// A store whose Secrets lie encrypted in the one below. Everything above sees plain values.
+/// A store whose objects lie encrypted in the one below, as rules say. Everything above sees plain values.
 package struct EncryptedStore: RevisionStore {
-  static let prefix = "/registry/secrets/"
-  /// Secrets that are read at once when all are written anew.
+  /// Objects that are read at once when all are written anew.
   private static let pageSize = 500
 
   private let inner: any RevisionStore
-  private let keys: SecretKeys
+  private let rules: EncryptionRules
 
-  package init(_ inner: any RevisionStore, keys: SecretKeys) {
+  package init(_ inner: any RevisionStore, rules: EncryptionRules) {
     self.inner = inner
-    self.keys = keys
+    self.rules = rules
   }
 
   package func currentRevision() async throws -> Revision { try await inner.currentRevision() }
@@ -21,7 +20,7 @@ package struct EncryptedStore: RevisionStore {
 
   package func list(prefix: String, after startKey: String?, limit: Int?, at: Revision?) async throws -> Page {
     let page = try await inner.list(prefix: prefix, after: startKey, limit: limit, at: at)
-    guard Self.mayHold(prefix) else { return page }
+    guard mayHold(prefix) else { return page }
     return Page(items: try page.items.map { item in try plain(item) }, revision: page.revision, remaining: page.remaining)
   }
 
@@ -36,16 +35,22 @@ package struct EncryptedStore: RevisionStore {
 
   package func watch(prefix: String, from: Revision) async throws -> RevisionWatch {
     let watch = try await inner.watch(prefix: prefix, from: from)
-    return Self.mayHold(prefix) ? RevisionWatch(source: DecryptingWatch(inner: watch, store: self)) : watch
+    return mayHold(prefix) ? RevisionWatch(source: DecryptingWatch(inner: watch, store: self)) : watch
   }
 
-  /// Writes every Secret anew that the first key did not write: plain ones, and those of earlier keys. What the history
+  /// Writes every object anew that its first provider did not write: plain ones, and those of earlier keys. What the history
   /// holds stays as it was until it is compacted.
   package func encryptAll() async throws -> Int {
+    var count = 0
+    for prefix in rules.prefixes { count += try await encryptAll(prefix) }
+    return count
+  }
+
+  private func encryptAll(_ prefix: String) async throws -> Int {
     var (count, after): (Int, String?) = (0, nil)
     while true {
-      let page = try await inner.list(prefix: Self.prefix, after: after, limit: Self.pageSize, at: nil)
-      for item in page.items where keys.isStale(item.value) {
+      let page = try await inner.list(prefix: prefix, after: after, limit: Self.pageSize, at: nil)
+      for item in page.items where rules.isStale(item.value, place: item.key) {
         let value = try decrypted(item.value, item.key)
         do {
           _ = try await write(.put(key: item.key, value: value, .revision(item.revision)))
@@ -60,12 +65,11 @@ package struct EncryptedStore: RevisionStore {
     }
   }
 
-  /// Whether keys with this prefix may be of Secrets.
-  private static func mayHold(_ prefix: String) -> Bool { prefix.hasPrefix(Self.prefix) || Self.prefix.hasPrefix(prefix) }
+  /// Whether keys with this prefix may be of resources with a rule.
+  private func mayHold(_ prefix: String) -> Bool { rules.prefixes.contains { prefix.hasPrefix($0) || $0.hasPrefix(prefix) } }
 
   private func encrypted(_ mutation: Mutation) throws -> Mutation {
-    guard mutation.key.hasPrefix(Self.prefix) else { return mutation }
-    let value = try keys.encrypt(mutation.value, place: mutation.key)
+    let value = try rules.encrypt(mutation.value, place: mutation.key)
     switch mutation {
     case .put(let key, _, let precondition): return .put(key: key, value: value, precondition)
     case .delete(let key, _, let precondition): return .delete(key: key, value: value, precondition)
@@ -73,24 +77,20 @@ package struct EncryptedStore: RevisionStore {
   }
 
   private func decrypted(_ value: [UInt8], _ key: String) throws -> [UInt8] {
-    guard key.hasPrefix(Self.prefix) else { return value }
     do {
-      return try keys.decrypt(value, place: key)
+      return try rules.decrypt(value, place: key)
     } catch let error as SecretKeyError {
       throw RevisionStoreError(.corrupt, error.message)
     }
   }
 
   private func plain(_ stored: StoredValue) throws -> StoredValue {
-    guard stored.key.hasPrefix(Self.prefix) else { return stored }
-    return StoredValue(key: stored.key, revision: stored.revision, value: try decrypted(stored.value, stored.key))
+    StoredValue(key: stored.key, revision: stored.revision, value: try decrypted(stored.value, stored.key))
   }
 
   fileprivate func plain(_ batch: WatchBatch) throws -> WatchBatch {
-    guard batch.events.contains(where: { $0.key.hasPrefix(Self.prefix) }) else { return batch }
     let events = try batch.events.map { event in
-      guard event.key.hasPrefix(Self.prefix) else { return event }
-      return ChangeEvent(
+      ChangeEvent(
         kind: event.kind, key: event.key, revision: event.revision, value: try decrypted(event.value, event.key),
         previous: try event.previous.map { try plain($0) })
     }

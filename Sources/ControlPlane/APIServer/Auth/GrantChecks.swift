@@ -32,13 +32,25 @@ extension AccessControl {
   ) async throws {
     let nodes = ResourceRequest.prefix(resources.resource("nodes"), namespace: nil)
     var uid: String?
-    if request.resource.kind == "Pod", old == nil, let stored = try await resources.store.get(nodes + node, at: nil) {
+    let asksForPod = request.resource.kind == "PodCertificateRequest"
+    if request.resource.kind == "Pod" || asksForPod, old == nil, let stored = try await resources.store.get(nodes + node, at: nil) {
       uid = try resources.decoded.object(stored)["metadata"]["uid"].string
     }
     let why = NodeRestriction(node: node).refusal(
       old == nil ? .create : .update, group: request.resource.group, resource: request.resource.plural, subresource: subresource ?? "",
       object: object, old: old, nodeUID: uid)
     if let why { throw APIFailure.forbidden(request.resource, object["metadata"]["name"].string ?? "", why) }
+    guard asksForPod else { return }
+    func stored(_ plural: String, _ name: JSON) async throws -> JSON? {
+      let key = ResourceRequest.prefix(resources.resource(plural), namespace: request.namespace) + (name.string ?? "")
+      return try await resources.store.get(key, at: nil).map { try resources.decoded.object($0) }
+    }
+    let spec = object["spec"]
+    let refusal = NodeRestriction(node: node).refusal(
+      podCertificate: spec, pod: try await stored("pods", spec["podName"]),
+      account: try await stored("serviceaccounts", spec["serviceAccountName"]),
+      nodeUID: uid)
+    if let refusal { throw APIFailure.forbidden(request.resource, object["metadata"]["name"].string ?? "", refusal) }
   }
 
   private func access(_ verb: String, _ request: ResourceRequest, _ name: String) -> AccessRequest {

@@ -1,21 +1,32 @@
 import APIMachinery
 import Crypto
+import CryptoExtras
 import FoundationEssentials
 import SystemPackage
 
-/// The keys that Secrets are encrypted with in the database: the first one writes, all of them read.
+/// Keys that values are encrypted with in the database: the first one writes, all of them read.
 ///
-/// The file has a key in each line: a name and 32 bytes in base64, as `head -c 32 /dev/urandom | base64` makes them.
+/// The own key file has a key in each line: a name and 32 bytes in base64, as `head -c 32 /dev/urandom | base64` makes them.
 /// To rotate, put a new line first and start the server again; it writes every Secret anew, and the old line may go.
-/// Lines that begin with `#` are comments.
+/// Lines that begin with `#` are comments. The keys of an EncryptionConfiguration come from `EncryptionConfiguration`.
 package struct SecretKeys: Sendable {
+  /// What a key encrypts with. The letters after the mark of an encrypted value tell them apart.
+  enum Cipher: String, CaseIterable, Sendable {
+    case gcm = "swl1"
+    /// AES-CBC says nothing about changes, so a value carries an HMAC-SHA256 as well.
+    case cbc = "swlC"
+  }
+
   static let keyBytes = 32
   static let nameBytesMax = 64
+  private static let macBytes = 32
+  private static let blockBytes = 16
 
   /// No place of a stored object is this large (StoredForm), so encrypted values are told from plain ones.
-  private static let magic: [UInt8] = [0xFF, 0xFF] + Array("swl1".utf8)
+  private static let mark: [UInt8] = [0xFF, 0xFF]
 
   private let keys: [(name: String, key: SymmetricKey)]
+  let cipher: Cipher
 
   package init(file path: FilePath) throws {
     guard let data = FileManager.default.contents(atPath: path.string) else {
@@ -26,7 +37,7 @@ package struct SecretKeys: Sendable {
   }
 
   init(text: String, path: String) throws {
-    var keys: [(name: String, key: SymmetricKey)] = []
+    var keys: [(name: String, bytes: [UInt8])] = []
     for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
       let parts = line.split { $0 == " " || $0 == "\t" || $0 == "\r" }
       if parts.isEmpty || line.hasPrefix("#") { continue }
@@ -37,45 +48,90 @@ package struct SecretKeys: Sendable {
       guard !keys.contains(where: { $0.name == name }) else {
         throw IdentityError(path: path, problem: "line \(number + 1) has the name \(name) for a second time")
       }
-      keys.append((name, SymmetricKey(data: bytes)))
+      keys.append((name, bytes))
     }
     guard !keys.isEmpty else { throw IdentityError(path: path, problem: "has no key; write a line `<name> <base64 of 32 bytes>`") }
-    self.keys = keys
+    self.init(keys, cipher: .gcm)
   }
 
-  /// `magic, length of the name, name, nonce (12), ciphertext, tag (16)`; AES-256-GCM, bound to the key of the store so that
-  /// one Secret cannot be put into the place of another.
+  /// - keys: at least one; of 16, 24 or 32 bytes.
+  init(_ keys: [(name: String, bytes: [UInt8])], cipher: Cipher) {
+    self.keys = keys.map { ($0.name, SymmetricKey(data: $0.bytes)) }
+    self.cipher = cipher
+  }
+
+  /// `mark, cipher, length of the name, name`, then for AES-GCM `nonce (12), ciphertext, tag (16)`, for AES-CBC
+  /// `iv (16), ciphertext, HMAC (32)`. Either is bound to the key of the store so that one object cannot be put into the place of another.
   func encrypt(_ value: [UInt8], place: String) throws -> [UInt8] {
     let (name, key) = keys[0]
-    let box = try AES.GCM.seal(value, using: key, authenticating: Array(place.utf8))
-    guard let combined = box.combined else { throw SecretKeyError(message: "AES-GCM gave no combined form") }
-    return Self.magic + [UInt8(name.utf8.count)] + Array(name.utf8) + combined
+    let head = Self.mark + Array(cipher.rawValue.utf8) + [UInt8(name.utf8.count)] + Array(name.utf8)
+    switch cipher {
+    case .gcm:
+      let box = try AES.GCM.seal(value, using: key, authenticating: Array(place.utf8))
+      guard let combined = box.combined else { throw SecretKeyError(message: "AES-GCM gave no combined form") }
+      return head + combined
+    case .cbc:
+      let iv = AES._CBC.IV()
+      let sealed = Array(iv) + Array(try AES._CBC.encrypt(value, using: key, iv: iv))
+      return head + sealed + Array(Self.code(sealed, key, place))
+    }
   }
 
-  /// The name of the key that a value is encrypted with; nil where it is plain.
-  private static func keyName(_ value: [UInt8]) -> (name: String, end: Int)? {
-    guard value.count > magic.count, value.starts(with: magic) else { return nil }
-    let end = magic.count + 1 + Int(value[magic.count])
+  /// Over the place and what is encrypted; its key is derived, so that no key does two things.
+  private static func code(_ sealed: some Collection<UInt8>, _ key: SymmetricKey, _ place: String) -> HMAC<SHA256>.MAC {
+    HMAC<SHA256>.authenticationCode(for: Array(place.utf8) + [0] + Array(sealed), using: codeKey(key))
+  }
+
+  private static func codeKey(_ key: SymmetricKey) -> SymmetricKey {
+    HKDF<SHA256>.deriveKey(inputKeyMaterial: key, info: Array("swiftlet aescbc authentication".utf8), outputByteCount: macBytes)
+  }
+
+  /// What a value is encrypted with; nil where it is plain.
+  static func head(_ value: [UInt8]) -> (cipher: Cipher, name: String, end: Int)? {
+    let letters = mark.count + 4
+    guard value.count > letters, value.starts(with: mark),
+      let cipher = Cipher(rawValue: String(decoding: value[mark.count..<letters], as: UTF8.self))
+    else { return nil }
+    let end = letters + 1 + Int(value[letters])
     guard value.count >= end else { return nil }
-    return (String(decoding: value[(magic.count + 1)..<end], as: UTF8.self), end)
+    return (cipher, String(decoding: value[(letters + 1)..<end], as: UTF8.self), end)
   }
 
-  /// The plain value; one that is not encrypted, written before there was a key, is as it is.
-  func decrypt(_ value: [UInt8], place: String) throws -> [UInt8] {
-    guard let (name, end) = Self.keyName(value) else { return value }
-    guard let key = keys.first(where: { $0.name == name })?.key else {
-      throw SecretKeyError(message: "\(place) is encrypted with the key \(name), which is not in the key file; add its line again")
+  /// Whether one of these keys has the name and the cipher that a value names.
+  func reads(_ head: (cipher: Cipher, name: String, end: Int)) -> Bool {
+    head.cipher == cipher && keys.contains { $0.name == head.name }
+  }
+
+  /// The plain value of one that `reads`.
+  func decrypt(_ value: [UInt8], _ head: (cipher: Cipher, name: String, end: Int), place: String) throws -> [UInt8] {
+    for (name, key) in keys where name == head.name {
+      if let plain = Self.open(value[head.end...], cipher, key, place) { return plain }
     }
-    do {
-      return Array(try AES.GCM.open(AES.GCM.SealedBox(combined: value[end...]), using: key, authenticating: Array(place.utf8)))
-    } catch {
-      throw SecretKeyError(
-        message: "\(place) cannot be decrypted with the key \(name): the key is another one of that name, or the value was changed")
+    throw SecretKeyError(
+      message: "\(place) cannot be decrypted with the key \(head.name): the key is another one of that name, or the value was changed")
+  }
+
+  private static func open(_ sealed: ArraySlice<UInt8>, _ cipher: Cipher, _ key: SymmetricKey, _ place: String) -> [UInt8]? {
+    switch cipher {
+    case .gcm:
+      guard let box = try? AES.GCM.SealedBox(combined: sealed) else { return nil }
+      return (try? AES.GCM.open(box, using: key, authenticating: Array(place.utf8))).map { Array($0) }
+    case .cbc:
+      guard sealed.count >= 2 * blockBytes + macBytes else { return nil }
+      let (body, code) = (sealed.dropLast(macBytes), sealed.suffix(macBytes))
+      let covered = Array(place.utf8) + [0] + Array(body)
+      guard HMAC<SHA256>.isValidAuthenticationCode(Array(code), authenticating: covered, using: codeKey(key)),
+        let iv = try? AES._CBC.IV(ivBytes: Array(body.prefix(blockBytes)))
+      else { return nil }
+      return (try? AES._CBC.decrypt(Array(body.dropFirst(blockBytes)), using: key, iv: iv)).map { Array($0) }
     }
   }
 
-  /// Whether a value is not encrypted with the key that writes.
-  func isStale(_ value: [UInt8]) -> Bool { Self.keyName(value)?.name != keys[0].name }
+  /// Whether a value is encrypted with the key that writes.
+  func isFresh(_ value: [UInt8]) -> Bool {
+    guard let head = Self.head(value) else { return false }
+    return head.cipher == cipher && head.name == keys[0].name
+  }
 }
 
 struct SecretKeyError: Error, CustomStringConvertible {

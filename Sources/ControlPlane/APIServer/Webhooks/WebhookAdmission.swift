@@ -56,41 +56,50 @@ struct WebhookAdmission: Sendable {
     var current = object
     var changedBy: [Int] = []
     for (i, hook) in hooks.enumerated() {
-      let next = try await mutated(current, hook, attempt, resources, &notes, normalize)
+      let next = try await mutated(current, hook, attempt, resources, &notes, HookPlace(round: 0, index: i), normalize)
       if next != current { changedBy.append(i) }
       current = next
     }
     // Those that ask for it see once more what the later ones changed.
     guard let last = changedBy.last else { return current }
     for (i, hook) in hooks.enumerated() where hook.reinvokes && i < last {
-      current = try await mutated(current, hook, attempt, resources, &notes, normalize)
+      current = try await mutated(current, hook, attempt, resources, &notes, HookPlace(round: 1, index: i), normalize)
     }
     return current
   }
 
   private func mutated(
-    _ object: JSON?, _ hook: AdmissionHook, _ attempt: AdmissionAttempt, _ resources: Resources, _ notes: inout Notes,
+    _ object: JSON?, _ hook: AdmissionHook, _ attempt: AdmissionAttempt, _ resources: Resources, _ notes: inout Notes, _ place: HookPlace,
     _ normalize: (JSON) throws -> JSON
   ) async throws -> JSON? {
     guard let version = try call(hook, attempt, object, resources.registry) else { return object }
-    guard let response = try await answer(hook, attempt, object, version, resources, &notes) else { return object }
-    guard let patch = response["patch"].string, let object else { return object }
+    guard let response = try await answer(hook, attempt, object, version, resources, &notes, place) else { return object }
+    guard let patch = response["patch"].string, let object else {
+      place.note(hook, mutated: false)
+      return object
+    }
     do {
       guard response["patchType"].string == "JSONPatch" else {
         throw WebhookCaller.Failure(description: "webhook returned response.patch but not response.patchType")
       }
       guard let bytes = Base64.decode(patch) else { throw WebhookCaller.Failure(description: "response.patch is no base64") }
       let shown = try await resources.converted(object, to: version, attempt.request.resource)
-      let patched = try jsonPatch(original: shown, patch: try JSON.parse(bytes))
-      return try normalize(try await resources.converted(patched, to: attempt.request.resource.version, attempt.request.resource))
+      let operations = try JSON.parse(bytes)
+      let patched = try jsonPatch(original: shown, patch: operations)
+      let whole = try normalize(try await resources.converted(patched, to: attempt.request.resource.version, attempt.request.resource))
+      place.note(hook, mutated: whole != object, patch: operations)
+      return whole
     } catch {
-      return try failed(hook, error, object)
+      return try failed(hook, error, object, place)
     }
   }
 
   /// Where a hook cannot be asked, its failure policy decides.
-  private func failed<Value>(_ hook: AdmissionHook, _ error: any Error, _ value: Value) throws -> Value {
-    if hook.failure == .ignore { return value }
+  private func failed<Value>(_ hook: AdmissionHook, _ error: any Error, _ value: Value, _ place: HookPlace) throws -> Value {
+    if hook.failure == .ignore {
+      place.noteFailedOpen(hook)
+      return value
+    }
     throw APIFailure.internalError("failed calling webhook \"\(hook.name)\": \(error)")
   }
 
@@ -109,7 +118,7 @@ struct WebhookAdmission: Sendable {
       for (i, (hook, version)) in called.enumerated() {
         group.addTask {
           var notes = Notes()
-          _ = try await answer(hook, attempt, object, version, resources, &notes)
+          _ = try await answer(hook, attempt, object, version, resources, &notes, HookPlace(round: 0, index: i))
           return (i, notes)
         }
       }
@@ -124,7 +133,8 @@ struct WebhookAdmission: Sendable {
 
   /// The response of a hook that lets the request pass; nil where it could not be asked and that is to be ignored.
   private func answer(
-    _ hook: AdmissionHook, _ attempt: AdmissionAttempt, _ object: JSON?, _ version: String, _ resources: Resources, _ notes: inout Notes
+    _ hook: AdmissionHook, _ attempt: AdmissionAttempt, _ object: JSON?, _ version: String, _ resources: Resources, _ notes: inout Notes,
+    _ place: HookPlace
   ) async throws -> JSON? {
     let uid = UUIDs.random()
     let response: JSON
@@ -149,7 +159,10 @@ struct WebhookAdmission: Sendable {
           description: "received invalid webhook response: expected response.uid=\"\(uid)\", got \"\(response["uid"].string ?? "")\"")
       }
     } catch {
-      return try failed(hook, error, nil)
+      return try failed(hook, error, nil, place)
+    }
+    for (key, value) in response["auditAnnotations"].object ?? JSONObject() {
+      AuditTrail.current?.annotate("\(hook.name)/\(key)", value.string ?? value.text())
     }
     notes.warnings += (response["warnings"].array ?? []).compactMap(\.string)
     guard response["allowed"].bool == true else { throw Self.denied(hook.name, response["status"]) }

@@ -43,5 +43,7 @@ private enum APIPriorities {
     "v1.storage.k8s.io": (16_800, 15), "v1.admissionregistration.k8s.io": (16_700, 15), "v1.apiextensions.k8s.io": (16_700, 15),
     "v1.scheduling.k8s.io": (16_600, 15), "v1.coordination.k8s.io": (16_500, 15), "v1.node.k8s.io": (16_300, 15),
     "v1.discovery.k8s.io": (16_200, 15), "v1.resource.k8s.io": (16_200, 21), "v1.flowcontrol.apiserver.k8s.io": (16_100, 21),
+    "v1beta1.certificates.k8s.io": (17_300, 9),
+    "v1beta1.storagemigration.k8s.io": (16_000, 9),
   ]
 }

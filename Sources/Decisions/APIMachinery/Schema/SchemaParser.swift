@@ -24,8 +24,9 @@ enum SchemaTexts {
   /// In the order of discovery; kinds of meta/v1 belong to every group.
   static let all: [StaticString] = [
     coreV1, metaV1, apiRegistrationV1, appsV1, eventsV1, authenticationV1, authorizationV1, autoscalingV2, autoscalingV1, batchV1,
-    certificatesV1, networkingV1, policyV1, rbacV1, storageV1, admissionRegistrationV1, apiExtensionsV1, schedulingV1, coordinationV1,
-    nodeV1, discoveryV1, resourceV1, flowControlV1, metricsV1Beta1, admissionV1, apiDiscoveryV2,
+    certificatesV1, certificatesV1Beta1, networkingV1, policyV1, rbacV1, storageV1, admissionRegistrationV1, apiExtensionsV1, schedulingV1,
+    coordinationV1,
+    nodeV1, discoveryV1, resourceV1, flowControlV1, storageMigrationV1Beta1, metricsV1Beta1, admissionV1, apiDiscoveryV2,
   ]
 }
 

@@ -37,6 +37,23 @@ extension TableLayouts {
       TableColumn("Condition") { .string(requestCondition($0)) },
     ],
     "certificates.k8s.io/clustertrustbundles": [.name, .text("SignerName", "spec", "signerName", missing: "<none>")],
+    "certificates.k8s.io/podcertificaterequests": [
+      .name, .text("PodName", "spec", "podName"), .text("ServiceAccountName", "spec", "serviceAccountName"),
+      .text("NodeName", "spec", "nodeName"), .text("SignerName", "spec", "signerName"),
+      TableColumn("State") { request in .string(["Failed", "Denied", "Issued"].first { request.isTrue($0) } ?? "Pending") },
+      TableColumn("UnverifiedUserAnnotations") {
+        let pairs = ($0.spec["unverifiedUserAnnotations"].object ?? JSONObject()).map { "\($0)=\($1.string ?? "")" }.sorted()
+        return .string(pairs.isEmpty ? "<none>" : pairs.joined(separator: ","))
+      },
+    ],
+    "storagemigration.k8s.io/storageversionmigrations": [
+      .name,
+      TableColumn("Resource") {
+        let resource = $0.spec["resource"]
+        return .string([resource["resource"], resource["group"]].compactMap(\.string).filter { !$0.isEmpty }.joined(separator: "."))
+      },
+      TableColumn("Status") { migration in .string(["Succeeded", "Failed", "Running"].first { migration.isTrue($0) } ?? "Unknown") },
+    ],
   ]
 
   private static let roleBindings: [TableColumn] = [

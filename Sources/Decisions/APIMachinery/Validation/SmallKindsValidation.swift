@@ -166,22 +166,7 @@ extension Findings {
     for (i, usage) in spec["usages"].items.enumerated() where !seen.insert(usage.string ?? "").inserted {
       duplicate((path / "usages")[i], usage)
     }
-    let signer = spec["signerName"].string ?? ""
-    if signer.isEmpty {
-      required(path / "signerName")
-    } else {
-      let parts = signer.split(separator: "/", omittingEmptySubsequences: false)
-      if parts.count != 2 || parts.contains(where: \.isEmpty) {
-        invalid(path / "signerName", spec["signerName"], "must be a fully qualified domain and path of the form 'example.com/signer-name'")
-      } else {
-        if parts[0].split(separator: ".").count < 2 {
-          invalid(path / "signerName", spec["signerName"], "should be a domain with at least two segments separated by dots")
-        }
-        for problem in NameProblems.subdomain(String(parts[0])) + NameProblems.subdomain(String(parts[1])) {
-          invalid(path / "signerName", spec["signerName"], problem)
-        }
-      }
-    }
+    signerName(spec["signerName"], path / "signerName")
     if let seconds = spec["expirationSeconds"].int, seconds < 600 {
       invalid(path / "expirationSeconds", spec["expirationSeconds"], "may not specify a duration less than 600 seconds (10 minutes)")
     }

@@ -16,6 +16,8 @@ package func validate(_ object: JSON, old: JSON?, resource: ResourceInfo, subres
   case ("Pod", "ephemeralcontainers"): findings.ephemeralContainersUpdate(object, old: old ?? .null)
   case ("Pod", "resize"): findings.resize(object, old: old ?? .null)
   case ("CertificateSigningRequest", .some): findings.certificateConditions(object, old: old)
+  case ("PodCertificateRequest", "status"): findings.podCertificateStatus(object, old: old ?? .null)
+  case ("StorageVersionMigration", "status"): findings.storageMigrationStatus(object, old: old ?? .null)
   case (_, "scale"): findings.notNegative(object["spec"]["replicas"], FieldPath("spec.replicas"))
   case (_, .some): break
   default:
@@ -91,6 +93,8 @@ extension Findings {
     case ("networking.k8s.io", "IngressClass"): ingressClass(object, old: old)
     case ("node.k8s.io", "RuntimeClass"): runtimeClass(object, old: old)
     case ("certificates.k8s.io", "CertificateSigningRequest"): certificateRequest(object, old: old)
+    case ("certificates.k8s.io", "PodCertificateRequest"): podCertificateRequest(object, old: old)
+    case ("storagemigration.k8s.io", _): storageMigration(object, old: old)
     case ("flowcontrol.apiserver.k8s.io", "FlowSchema"): flowSchema(object)
     case ("flowcontrol.apiserver.k8s.io", _): priorityLevel(object)
     case ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),

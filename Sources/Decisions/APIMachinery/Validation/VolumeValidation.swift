@@ -71,7 +71,7 @@ extension Findings {
   }
 
   /// A path inside a volume, whose own entries starting with `..` belong to the kubelet.
-  private mutating func volumeFile(_ json: JSON, _ path: FieldPath) {
+  mutating func volumeFile(_ json: JSON, _ path: FieldPath) {
     relativePath(json, path)
     if let text = json.string, text.hasPrefix(".."), !text.split(separator: "/").contains("..") {
       invalid(path, json, "must not start with '..'")
@@ -123,6 +123,7 @@ extension Findings {
         lifetime(inner["expirationSeconds"], at / kind / "expirationSeconds")
         requiredText(inner["path"], at / kind / "path")
         if !inner["path"].isEmpty, !isNew(inner["path"]) { invalid(path, inner["path"], "conflicting duplicate paths") }
+      case "podCertificate": podCertificateSource(inner, at / kind, volume: path, isNew: isNew)
       default: break
       }
     }
