@@ -136,7 +136,8 @@ let executables: [Target] = [
       "PodLifecycle",
       "ClusterJoining",
       "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
-      "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "HTTPServing", "JSONCodec", "KubernetesAPI", "CLinux",
+      "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "NFTables", "ServiceRules", "PolicyRules", "HTTPServing", "JSONCodec",
+      "KubernetesAPI", "CLinux",
       systemPackage, arguments, log, nioCore, nioPosix, nioHTTP1, httpClient, x509, crypto,
     ],
     path: "Sources/Executables/swiftlet", swiftSettings: swiftSettings)

@@ -157,6 +157,13 @@ private let rbac = "rbac.authorization.k8s.io"
       #expect(try await server.ask(.GET, "/api/v1/namespaces/default/secrets", certificate: node).code == 403)
       #expect(try await server.ask(.GET, "/api/v1/pods?fieldSelector=spec.nodeName%3Dn1", certificate: node).code == 200)
       #expect(try await server.ask(.GET, "/api/v1/pods", certificate: node).code == 403)
+      // As long as there are network policies, which name other nodes' pods, it sees those too.
+      let policies = ResourcePath(group: "networking.k8s.io", "networkpolicies", namespace: "default")
+      _ = try await admin.create(policies, ["metadata": ["name": "np"], "spec": ["podSelector": [:]]])
+      try await eventually("a node sees all pods") { try await server.ask(.GET, "/api/v1/pods", certificate: node).code == 200 }
+      #expect(try await server.ask(.GET, "/api/v1/namespaces/default/pods/p/log", certificate: node).code == 403)
+      _ = try await admin.delete(policies, name: "np")
+      try await eventually("and no longer") { try await server.ask(.GET, "/api/v1/pods", certificate: node).code == 403 }
       // Its own node, and of that not the taints.
       let nodes = "/api/v1/nodes"
       let made = try await server.ask(.POST, nodes, ["metadata": ["name": "n1"]], certificate: node)

@@ -140,6 +140,7 @@ package final class APIServer: Sendable {
       }
       group.addTask { await CredentialExpiry(client: client, log: self.log).run() }
       group.addTask { await ServiceRangeController(client: client, log: self.log).run() }
+      group.addTask { await PolicyRightsController(client: client, log: self.log).run() }
       group.addTask { await EventExpiry(resources: self.resources).run() }
       group.addTask { await NodeRangeController(client: client, range: self.configuration.podCIDR, log: self.log).run() }
     }

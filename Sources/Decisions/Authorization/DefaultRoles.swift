@@ -75,8 +75,9 @@ extension DefaultRoles {
       list,watch discovery.k8s.io: endpointslices
       list,watch networking.k8s.io: servicecidrs
     role swiftlet:network-policies
-      list,watch core: namespaces,pods
       list,watch networking.k8s.io: networkpolicies
+    role swiftlet:network-policy-peers
+      list,watch core: namespaces,pods
     role system:kube-aggregator
       read core: services,endpoints
     role system:kube-dns
@@ -199,8 +200,9 @@ extension DefaultRoles {
     bind swiftlet:node-autoapprove system:certificates.k8s.io:certificatesigningrequests:nodeclient group:system:bootstrappers
     # A node follows services as itself: with its certificate that right ends as well.
     bind swiftlet:node-services system:node-proxier group:system:nodes
-    # It enforces policies, which name pods of other nodes by their labels. Who uses no policies may empty this binding.
+    # It enforces policies. Nodes may see the pods that those name only while there are some: PolicyRightsController.
     bind swiftlet:network-policies swiftlet:network-policies user:system:kube-proxy group:system:nodes
+    bind swiftlet:network-policy-peers swiftlet:network-policy-peers user:system:kube-proxy
     bind swiftlet:node-autorenew system:certificates.k8s.io:certificatesigningrequests:selfnodeclient group:system:nodes
     bind kube-system/system::extension-apiserver-authentication-reader +extension-apiserver-authentication-reader user:system:kube-controller-manager user:system:kube-scheduler
     bind kube-system/system::leader-locking-kube-controller-manager +system::leader-locking-kube-controller-manager user:system:kube-controller-manager account:kube-system/kube-controller-manager

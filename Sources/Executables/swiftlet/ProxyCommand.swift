@@ -1,4 +1,5 @@
 import ArgumentParser
+import JSONCodec
 import KubernetesClient
 import Logging
 import NFTables
@@ -64,7 +65,13 @@ struct ProxyCommand: AsyncParsableCommand {
         let transport = try HTTPTransport(
           try Kubeconfig(file: kubeconfig), userAgent: Membership.userAgent, group: MultiThreadedEventLoopGroup.singleton)
         let client = KubernetesClient(transport: transport)
-        let proxy = try failingCleanly { try ServiceProxy(configuration, client: client, log: log) }
+        let proxy: ServiceProxy
+        do {
+          proxy = try ServiceProxy(configuration, client: client, log: log)
+        } catch {
+          await transport.shutdown()
+          throw StartFailure("\(error)")
+        }
         var running: [@Sendable () async throws -> Void] = [{ try await proxy.run() }]
         if networkPolicies {
           let policies = PolicyEnforcer(policyConfiguration(name), client: client, log: log)
@@ -81,14 +88,6 @@ struct ProxyCommand: AsyncParsableCommand {
       var configuration = PolicyConfiguration(nodeName: name, tableName: "\(tables.table)-policies")
       configuration.families = [.ipv4, .ipv6]
       return configuration
-    }
-
-    private func failingCleanly<Value>(_ body: () throws -> Value) throws -> Value {
-      do {
-        return try body()
-      } catch let error as ServiceProxyError {
-        throw StartFailure("\(error)")
-      }
     }
 
     private func parts(_ list: String) -> [String] { list.split(separator: ",").map(String.init) }
@@ -131,7 +130,13 @@ struct ProxyCommand: AsyncParsableCommand {
       guard let kubeconfig else { return [:] }
       let transport = try HTTPTransport(
         try Kubeconfig(file: kubeconfig), userAgent: Membership.userAgent, group: MultiThreadedEventLoopGroup.singleton)
-      let services = try await KubernetesClient(transport: transport).list(.services()).items
+      let services: [JSON]
+      do {
+        services = try await KubernetesClient(transport: transport).list(.services()).items
+      } catch {
+        await transport.shutdown()
+        throw StartFailure("the services cannot be listed: \(error)")
+      }
       await transport.shutdown()
       var names: [String: String] = [:]
       for service in services {
