@@ -91,7 +91,7 @@ let node: [Target] = [
       nioCore, nioPosix, nioHTTP1, nioSSL, log,
     ]),
   room("Node", "ContainerRuntime", ["LinuxKernel", "CgroupV2", "OverlayMounts", "CLinux", "CSeccomp", "JSONCodec", systemPackage, log]),
-  room("Node", "PodNetwork", ["LinuxKernel", "Netlink", "NFTables", "JSONCodec", systemPackage, log]),
+  room("Node", "PodNetwork", ["LinuxKernel", "Netlink", "NFTables", "KubernetesClient", "JSONCodec", systemPackage, log]),
   room(
     "Node", "ServiceProxy",
     [
@@ -174,7 +174,7 @@ let roomTests: [Target] = [
   tests("RevisionStoreTests", ["RevisionStore"]),
   tests("NFTablesTests", ["NFTables"]),
   tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),
-  tests("PodNetworkTests", ["PodNetwork", "Netlink", "NFTables", "LinuxKernel", systemPackage]),
+  tests("PodNetworkTests", ["PodNetwork", "KubernetesClient", "Netlink", "NFTables", "LinuxKernel", "JSONCodec", systemPackage, log]),
   tests("ServiceRulesTests", ["ServiceRules", "NFTables", "JSONCodec"]),
   tests(
     "ServiceProxyTests",

@@ -66,6 +66,7 @@ struct NodeRole {
       await images.list().map { (names: $0.names, bytes: $0.size) }
     }
     let network = try await startNetwork(agent, live: Set(recovered.map(\.id)))
+    let peers = try await NodeNetwork(role: self, agent: agent, network: network).start()
     let (volumes, environments) = makeVolumes(configuration, agent, events)
     let adapter = RuntimeAdapter(runtime: runtime)
     let kubelet = Kubelet(
@@ -77,7 +78,10 @@ struct NodeRole {
     let services = NodeServices(
       nodeName: nodeName, nodeAddress: nodeAddress, options: options, client: servicesClient, group: group, log: log)
     do {
-      try await Role.together([{ try await kubelet.run() }, { try await services.run() }, { try await followCertificates(endpoint) }])
+      try await Role.together([
+        { try await kubelet.run() }, { try await services.run() }, { try await peers?.run(client: servicesClient) },
+        { try await followCertificates(endpoint) },
+      ])
     } catch is CancellationError {
     }
     await Task {
