@@ -102,6 +102,51 @@ struct ProxyTests {
     #expect(try await eventually { try await lab.outside.call("10.96.0.20", 80).server == nil })
   }
 
+  @Test func aPodThatEndsGetsNoNewConnections() async throws {
+    let lab = try Lab()
+    let servers = try lab.pods.map { try Echo(on: $0, port: 8080) }
+    defer { servers.forEach { $0.stop() } }
+    let api = FakeAPI()
+    let both = { (isReady: Bool) in
+      slice(
+        "web",
+        [
+          EndpointFixture(Lab.address(0), ready: isReady, terminating: !isReady, pod: "first"),
+          EndpointFixture(Lab.address(1), pod: "second"),
+        ])
+    }
+    api.put("services", service("web", ip: "10.96.0.20"))
+    api.put("endpointslices", both(true))
+    let proxy = try proxy(lab, api)
+    let running = Task { try await proxy.run() }
+    defer { running.cancel() }
+    #expect(try await eventually { await proxy.isSettled })
+    #expect(proxy.serves("first") && !proxy.serves("somebody else"))
+
+    // The slices say it only later, as they would: the kernel has it at once, and other nodes are waited for.
+    let told = Mutex(false)
+    let ending = Task {
+      await proxy.withdraw("first", isTold: true)
+      return told.withLock { $0 }
+    }
+    #expect(try await eventually { await proxy.isSettled })
+    try await Task.sleep(for: .milliseconds(50))
+    for _ in 0..<20 { #expect(try await lab.outside.call("10.96.0.20", 80).server == "b") }
+    try await Task.sleep(for: .milliseconds(200))
+    told.withLock { $0 = true }
+    api.put("endpointslices", both(false))
+    #expect(await ending.value, "it did not wait for the slices")
+
+    // Nobody else is left: a pod that ends is better than none. And nobody waits who is cancelled.
+    let last = Task { await proxy.withdraw("second", isTold: true) }
+    try await Task.sleep(for: .milliseconds(100))
+    #expect(try await lab.outside.call("10.96.0.20", 80).server != nil)
+    last.cancel()
+    await last.value
+    let clock = ContinuousClock()
+    #expect(await clock.measure { await proxy.withdraw("second", isTold: false) } < .milliseconds(400))
+  }
+
   @Test func aNewProcessAdoptsWhatIsThere() async throws {
     let lab = try Lab()
     let api = FakeAPI()

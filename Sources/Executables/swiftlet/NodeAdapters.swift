@@ -6,6 +6,7 @@ import KubernetesAPI
 import LinuxKernel
 import PodLifecycle
 import PodNetwork
+import ServiceProxy
 import SystemPackage
 
 /// The container runtime as the kubelet's pod workers use it.
@@ -134,4 +135,12 @@ struct NetworkAdapter: PodNetworking {
   }
   func addresses(of sandbox: String) -> [String] { network.address(of: sandbox).map { [$0.ip] } ?? [] }
   func detach(sandbox: String) async throws { try await network.detach(sandbox: sandbox) }
+}
+
+/// The service proxy as the kubelet's pod workers use it.
+struct EndpointsAdapter: PodEndpoints {
+  let proxy: ServiceProxy
+
+  func serves(_ pod: String) -> Bool { proxy.serves(pod) }
+  func withdraw(_ pod: String, isTold: Bool) async { await proxy.withdraw(pod, isTold: isTold) }
 }

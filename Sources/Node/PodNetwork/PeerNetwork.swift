@@ -3,6 +3,7 @@ import KubernetesClient
 import Logging
 import NFTables
 import Netlink
+import Synchronization
 
 /// How pods of this node reach those of other nodes; see docs/decisions/pod-network.md.
 package struct PeerConfiguration: Sendable {
@@ -41,6 +42,7 @@ package actor PeerNetwork {
   private var retry = retryMin
   private var said: Set<String> = []
   private var watcher: PeerWatcher?
+  private nonisolated let others = Mutex(true)
   /// Times that the kernel was read, and changes that it was told.
   package private(set) var rounds = 0
   package private(set) var changes = 0
@@ -105,8 +107,13 @@ package actor PeerNetwork {
     if peers != before { look() }
   }
 
+  /// Whether the cluster has other nodes; true until that is known.
+  package nonisolated var hasOthers: Bool { others.withLock { $0 } }
+
   private func look() {
     hasNews = true
+    let count = peers.keys.count { $0 != kernel.site.name }
+    if isKnown { others.withLock { $0 = count > 0 } }
     guard isKnown, !isTelling else { return }
     isTelling = true
     Task {

@@ -4,6 +4,7 @@ import Logging
 import NFTables
 import Netlink
 import ServiceRules
+import Synchronization
 
 /// Keeps the kernel's rules equal to what Services and EndpointSlices say. Changes that come while the kernel is being told others wait
 /// and go together in the next transaction; nothing else makes them wait.
@@ -28,6 +29,13 @@ package actor ServiceProxy {
   private var retry = retryMin
   package private(set) var statistics = ProxyStatistics()
   private var health: ProxyHealthServers?
+  /// Changes that came, and those of them that the kernel has.
+  private var wanted = 0
+  private var told = 0
+  /// Those who wait until something is in the kernel, or in the slices.
+  private var waiters: [Int: AsyncStream<Void>.Continuation] = [:]
+  private var waiterNumber = 0
+  private nonisolated let served = Mutex<Set<String>>([])
 
   package init(_ configuration: ServiceProxyConfiguration, client: KubernetesClient, log: Logger) throws {
     self.configuration = configuration
@@ -93,7 +101,10 @@ package actor ServiceProxy {
     case .changed(let object): state.put(slice: object)
     case .deleted(let object): state.remove(slice: object)
     }
+    let pods = state.servedPods
+    served.withLock { $0 = pods }
     tell()
+    wakeWaiters()
   }
 
   private func take(node event: ReflectorEvent) {
@@ -118,6 +129,7 @@ package actor ServiceProxy {
 
   /// Nothing is told before both lists are known: half of them would take away what works.
   private func tell() {
+    wanted += 1
     guard hasServices, hasSlices, !isTelling, mustCompare || state.hasChanges else { return }
     isTelling = true
     statistics.queued = .now
@@ -131,6 +143,7 @@ package actor ServiceProxy {
     let began = ContinuousClock.now
     let compares = mustCompare
     mustCompare = false
+    let reached = wanted
     flowsToCheck.merge(state.update()) { _, new in new }
     let touched = flowsToCheck
     do {
@@ -150,6 +163,8 @@ package actor ServiceProxy {
       let ended = try await kernel.endStaleFlows(touched, nodeAddresses: Set(state.options.node.nodePortAddresses))
       flowsToCheck = [:]
       retry = Self.retryMin
+      told = reached
+      wakeWaiters()
       statistics.told(changes: count, wasFull: compares, flows: ended, took: ContinuousClock.now - began)
       await health?.set(state.healthChecks)
     } catch {
@@ -160,6 +175,46 @@ package actor ServiceProxy {
       retry = min(retry * 2, Self.retryMax)
     }
   }
+
+  // MARK: - Pods that end
+
+  /// Whether services lead to a pod of this node.
+  package nonisolated func serves(_ pod: String) -> Bool { served.withLock { $0.contains(pod) } }
+
+  /// Takes a pod of this node, which is about to be told to end, out of the rules for new connections, and returns when nobody sends it
+  /// any: the kernel here has the rules, the slices say it to other nodes and those had time to follow, and what was on its way has come.
+  /// See docs/decisions/services.md. The caller limits it; cancelled, it returns.
+  /// - Parameter isTold: the API knows that the pod ends; else there is nothing to wait for in the slices
+  package func withdraw(_ pod: String, isTold: Bool) async {
+    state.withdraw(pod: pod)
+    tell()
+    let mine = wanted
+    await waitUntil { $0.told >= mine || !($0.state.hasChanges || $0.isTelling || $0.mustCompare) }
+    var pause = Self.lingerSeconds
+    if isTold, configuration.hasOtherNodes() {
+      await waitUntil { !$0.state.isOffered(pod: pod) }
+      // The others run the same program on the same event: what our kernel takes for a change is the measure of theirs.
+      pause = max(pause, min(statistics.lastSeconds * 4, Self.othersSecondsMax))
+    }
+    try? await Task.sleep(for: .seconds(pause))
+  }
+
+  /// For connections that were chosen before the change: they are on their way, or wait to be accepted.
+  private static let lingerSeconds = 0.1
+  private static let othersSecondsMax = 0.5
+
+  private func waitUntil(_ isMet: (isolated ServiceProxy) -> Bool) async {
+    while !isMet(self), !Task.isCancelled {
+      let number = waiterNumber
+      waiterNumber += 1
+      let (news, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+      waiters[number] = continuation
+      for await _ in news { break }
+      waiters[number] = nil
+    }
+  }
+
+  private func wakeWaiters() { for waiter in waiters.values { waiter.yield() } }
 
   private func report() -> ProxyReport {
     ProxyReport(statistics: statistics, isBehind: statistics.isBehind(now: .now, isTelling: isTelling))
