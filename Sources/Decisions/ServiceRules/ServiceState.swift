@@ -193,6 +193,16 @@ package struct ServiceState: Sendable {
   /// UIDs of this node's pods to which services lead.
   package var servedPods: Set<String> { Set(slicesOfPod.keys) }
 
+  /// Where services lead to the pod.
+  package func addresses(ofPod pod: String) -> Set<IPAddress> {
+    var found: Set<IPAddress> = []
+    for slice in slicesOfPod[pod] ?? [] {
+      let facts = serviceOfSlice[slice].flatMap { slices[$0]?[slice] }
+      for endpoint in facts?.endpoints ?? [] where endpoint.pod == pod { found.insert(endpoint.address) }
+    }
+    return found
+  }
+
   /// From now on the pod counts as one that ends, whatever slices say; it never comes back under this UID.
   package mutating func withdraw(pod: String) {
     guard withdrawn.insert(pod) else { return }

@@ -13,29 +13,31 @@ package actor ServiceProxy {
   static let retryMin = 50
   static let retryMax = 1_000
 
-  private let configuration: ServiceProxyConfiguration
+  let configuration: ServiceProxyConfiguration
   private let client: KubernetesClient
-  private let log: Logger
+  let log: Logger
   private let kernel: KernelRules
   private let tables: Set<Table>
-  private var state: ServiceState
+  var state: ServiceState
   private var hasServices = false
   private var hasSlices = false
-  private var isTelling = false
+  var isTelling = false
   /// The kernel's tables may differ from what we told it.
-  private var mustCompare = true
+  var mustCompare = true
   /// Where stale flows of UDP may be, and what is not stale there.
   private var flowsToCheck: [UDPFrontend: Set<Backend>] = [:]
   private var retry = retryMin
   package private(set) var statistics = ProxyStatistics()
   private var health: ProxyHealthServers?
+  /// Reads flows while `kernel` is busy with rules; made when first needed.
+  var flows: KernelRules?
   /// Changes that came, and those of them that the kernel has.
-  private var wanted = 0
-  private var told = 0
+  var wanted = 0
+  var told = 0
   /// Those who wait until something is in the kernel, or in the slices.
-  private var waiters: [Int: AsyncStream<Void>.Continuation] = [:]
-  private var waiterNumber = 0
-  private nonisolated let served = Mutex<Set<String>>([])
+  var waiters: [Int: AsyncStream<Void>.Continuation] = [:]
+  var waiterNumber = 0
+  nonisolated let served = Mutex<Set<String>>([])
 
   package init(_ configuration: ServiceProxyConfiguration, client: KubernetesClient, log: Logger) throws {
     self.configuration = configuration
@@ -128,7 +130,7 @@ package actor ServiceProxy {
   }
 
   /// Nothing is told before both lists are known: half of them would take away what works.
-  private func tell() {
+  func tell() {
     wanted += 1
     guard hasServices, hasSlices, !isTelling, mustCompare || state.hasChanges else { return }
     isTelling = true
@@ -175,46 +177,6 @@ package actor ServiceProxy {
       retry = min(retry * 2, Self.retryMax)
     }
   }
-
-  // MARK: - Pods that end
-
-  /// Whether services lead to a pod of this node.
-  package nonisolated func serves(_ pod: String) -> Bool { served.withLock { $0.contains(pod) } }
-
-  /// Takes a pod of this node, which is about to be told to end, out of the rules for new connections, and returns when nobody sends it
-  /// any: the kernel here has the rules, the slices say it to other nodes and those had time to follow, and what was on its way has come.
-  /// See docs/decisions/services.md. The caller limits it; cancelled, it returns.
-  /// - Parameter isTold: the API knows that the pod ends; else there is nothing to wait for in the slices
-  package func withdraw(_ pod: String, isTold: Bool) async {
-    state.withdraw(pod: pod)
-    tell()
-    let mine = wanted
-    await waitUntil { $0.told >= mine || !($0.state.hasChanges || $0.isTelling || $0.mustCompare) }
-    var pause = Self.lingerSeconds
-    if isTold, configuration.hasOtherNodes() {
-      await waitUntil { !$0.state.isOffered(pod: pod) }
-      // The others run the same program on the same event: what our kernel takes for a change is the measure of theirs.
-      pause = max(pause, min(statistics.lastSeconds * 4, Self.othersSecondsMax))
-    }
-    try? await Task.sleep(for: .seconds(pause))
-  }
-
-  /// For connections that were chosen before the change: they are on their way, or wait to be accepted.
-  private static let lingerSeconds = 0.1
-  private static let othersSecondsMax = 0.5
-
-  private func waitUntil(_ isMet: (isolated ServiceProxy) -> Bool) async {
-    while !isMet(self), !Task.isCancelled {
-      let number = waiterNumber
-      waiterNumber += 1
-      let (news, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-      waiters[number] = continuation
-      for await _ in news { break }
-      waiters[number] = nil
-    }
-  }
-
-  private func wakeWaiters() { for waiter in waiters.values { waiter.yield() } }
 
   private func report() -> ProxyReport {
     ProxyReport(statistics: statistics, isBehind: statistics.isBehind(now: .now, isTelling: isTelling))
