@@ -186,7 +186,7 @@ struct PeerKernelTests {
     #expect(await peers.changes == 3_000)
     let one = try await clock.measure { try await peers.start(nodes.dropLast() + [object("n999", "10.3.231.0/24", "203.0.113.250")]) }
     #expect(await peers.changes == 3_001)
-    #expect(one < .seconds(2))
+    #expect(one < .seconds(10), "that is quadratic")
     print("1,000 nodes in \(all), one that moves in \(one)")
     try network.remove()
   }
