@@ -61,6 +61,7 @@ let decisions: [Target] = [
   room("Decisions", "Scheduling", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Reconcilers", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "ServiceRules", ["NFTables", "KubernetesAPI", "JSONCodec"]),
+  room("Decisions", "PolicyRules", ["ServiceRules", "NFTables", "KubernetesAPI", "JSONCodec"]),
   room("Decisions", "APIMachinery", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Admission", ["KubernetesAPI", "JSONCodec"]),
   room("Decisions", "Authorization", ["KubernetesAPI", "JSONCodec"]),
@@ -92,6 +93,9 @@ let node: [Target] = [
     ]),
   room("Node", "ContainerRuntime", ["LinuxKernel", "CgroupV2", "OverlayMounts", "CLinux", "CSeccomp", "JSONCodec", systemPackage, log]),
   room("Node", "PodNetwork", ["LinuxKernel", "Netlink", "NFTables", "KubernetesClient", "JSONCodec", systemPackage, log]),
+  room(
+    "Node", "NetworkPolicies",
+    ["PolicyRules", "ServiceRules", "NFTables", "Netlink", "LinuxKernel", "KubernetesClient", "JSONCodec", systemPackage, log]),
   room(
     "Node", "ServiceProxy",
     [
@@ -128,7 +132,8 @@ let executables: [Target] = [
   .executableTarget(
     name: "swiftlet",
     dependencies: [
-      "APIServer", "Scheduler", "Scheduling", "ControllerManager", "ServiceProxy", "ClusterDNS", "Kubelet", "PodLifecycle",
+      "APIServer", "Scheduler", "Scheduling", "ControllerManager", "ServiceProxy", "NetworkPolicies", "PolicyRules", "ClusterDNS", "Kubelet",
+      "PodLifecycle",
       "ClusterJoining",
       "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
       "RevisionStore", "LinuxKernel", "CgroupV2", "Netlink", "HTTPServing", "JSONCodec", "KubernetesAPI", "CLinux",
@@ -175,7 +180,9 @@ let roomTests: [Target] = [
   tests("NFTablesTests", ["NFTables"]),
   tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),
   tests("PodNetworkTests", ["PodNetwork", "KubernetesClient", "Netlink", "NFTables", "LinuxKernel", "JSONCodec", systemPackage, log]),
-  tests("ServiceRulesTests", ["ServiceRules", "NFTables", "JSONCodec"]),
+  .target(name: "PacketTracer", dependencies: ["NFTables", "ServiceRules"], path: "Tests/PacketTracer", swiftSettings: swiftSettings),
+  tests("ServiceRulesTests", ["ServiceRules", "PacketTracer", "NFTables", "JSONCodec"]),
+  tests("PolicyRulesTests", ["PolicyRules", "ServiceRules", "PacketTracer", "NFTables", "KubernetesAPI", "JSONCodec"]),
   tests(
     "ServiceProxyTests",
     [

@@ -1,6 +1,7 @@
 """Pods of several machines: on one segment by gateway, on segments that a router joins by VXLAN. Addresses, services, names, restarts, ends."""
 import contextlib, os, re, shutil, subprocess, time
 from harness import *
+import rollouts
 
 WHO = ["sh", "-c", "mkdir -p /w/cgi-bin; printf '#!/bin/sh\\necho; echo $(hostname) $REMOTE_ADDR\\n' > /w/cgi-bin/who; chmod +x /w/cgi-bin/who;"
        " dd if=/dev/urandom of=/w/large bs=64k count=32 2>/dev/null; exec httpd -f -p 8080 -h /w"]
@@ -150,6 +151,24 @@ def a_node_leaves(lan):
     expect(links_and_routes(lan, 2) == lan.clean[2], f"{lan.clean[2]} became {links_and_routes(lan, 2)}")
 
 
+def rolling_updates(lan, rounds):
+    """A pod that ends on one machine gets no more connections from the others."""
+    s = lan.server
+    s.apply(rollouts.deployment("rolled", 3, 0))
+    s.apply(rollouts.service("rolled", "NodePort"))
+    s.out("rollout", "status", "deployment/rolled", "--timeout=60s")
+    spec = s.json("get", "svc", "rolled")["spec"]
+    load = rollouts.Load(s, spec["clusterIP"], entry=(lan.addresses[0], spec["ports"][0]["nodePort"]))
+    try:
+        rollouts.roll(s, "rolled", rounds)
+    finally:
+        outside, inside = load.end()
+    print(f"      {rounds} rolling updates on 3 machines; failed: {outside[1]} of {outside[0]} from outside, {inside[1]} of {inside[0]} from a pod", flush=True)
+    expect(outside[1] == 0 and inside[1] == 0, f"requests failed: {outside} {inside} {load.errors[:5]}")
+    expect(outside[0] > 20 * rounds and inside[0] > 5 * rounds, f"too little load: {outside} {inside}")
+    s.out("delete", "deployment/rolled", "service/rolled", "--timeout=60s")
+
+
 def conditions(lan):
     for name in NAMES:
         found = [c for c in lan.server.json("get", "node", name)["status"]["conditions"] if c["type"] == "NetworkUnavailable"]
@@ -184,6 +203,12 @@ def pods_of_machines_behind_a_router(_):
         restarts_change_nothing(lan)
         what_is_broken_is_mended(lan)
         a_node_leaves(lan)
+
+
+@test
+def rolling_updates_on_machines(_):
+    with machines(13, [1, 2]) as lan:
+        rolling_updates(lan, 8)
 
 
 @test

@@ -15,15 +15,15 @@ def deployment(name, replicas, generation, **spec):
         template=dict(metadata=dict(labels=dict(app=name)), spec=dict(terminationGracePeriodSeconds=10, containers=[container], **spec))))
 
 
-def service(name):
-    return dict(apiVersion="v1", kind="Service", metadata=dict(name=name), spec=dict(selector=dict(app=name), ports=[dict(port=80, targetPort=8080)]))
+def service(name, kind="ClusterIP"):
+    return dict(apiVersion="v1", kind="Service", metadata=dict(name=name), spec=dict(type=kind, selector=dict(app=name), ports=[dict(port=80, targetPort=8080)]))
 
 
 class Load:
-    """One new connection after the other to a service, from the node itself, and one client in a pod."""
+    """One new connection after the other to a service: from here (to `entry`, as the node itself or from outside), and from a pod."""
 
-    def __init__(self, node, address, name="load"):
-        self.node, self.address, self.name = node, address, name
+    def __init__(self, node, address, name="load", entry=None):
+        self.node, self.entry, self.name = node, entry or (address, 80), name
         self.asked = self.failed = 0
         self.errors, self.ends = [], threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
@@ -36,7 +36,7 @@ class Load:
         while not self.ends.is_set():
             self.asked += 1
             try:
-                c = http.client.HTTPConnection(self.address, 80, timeout=5)
+                c = http.client.HTTPConnection(*self.entry, timeout=5)
                 c.request("GET", "/")
                 body = c.getresponse().read()
                 if body != b"page\n":

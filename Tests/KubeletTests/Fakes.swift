@@ -197,6 +197,7 @@ final class FakeNetwork: PodNetworking {
       return [state.leases[sandbox]!]
     }
   }
+  func protect(_ pod: Pod, sandbox: String, addresses: [String]) async throws {}
   func detach(sandbox: String) async throws { state.withLock { $0.leases[sandbox] = nil } }
   func addresses(of sandbox: String) -> [String] { leases[sandbox].map { [$0] } ?? [] }
 }

@@ -55,7 +55,7 @@ def package_targets():
         targets.append(Target(m[2], m[1], f"Sources/{m[1]}/{m[2]}", names(m[3])))
     for m in re.finditer(r'\.(?:target|executableTarget)\(\s*name:\s*"(\w+)"(.*?)path:\s*"([^"]+)"', text, re.S):
         layer = m[3].split("/")[0] if m[3].startswith("CSupport") else m[3].split("/")[1]
-        if m[3].startswith("Benchmarks"):
+        if m[3].startswith(("Benchmarks", "Tests")):
             continue
         block = re.search(r"dependencies:\s*" + body, m[2])
         targets.append(Target(m[1], layer, m[3], names(block[1]) if block else []))

@@ -1,5 +1,6 @@
 import JSONCodec
 import NFTables
+import PacketTracer
 import Testing
 
 @testable import ServiceRules

@@ -85,7 +85,8 @@ struct NodeRangeController: Sendable {
   }
 
   private func assign(_ node: JSON, _ cluster: IPv4Range, _ taken: inout [String: String]) async {
-    guard node["spec"]["podCIDR"].isEmpty, let name = node["metadata"]["name"].string else { return }
+    // News from before our own patch show the node without the range that it has.
+    guard node["spec"]["podCIDR"].isEmpty, let name = node["metadata"]["name"].string, taken[name] == nil else { return }
     let used = Set(taken.values)
     let bits = max(Self.nodeBits, cluster.bits)
     for index in 0..<(UInt32(1) << UInt32(bits - cluster.bits)) {

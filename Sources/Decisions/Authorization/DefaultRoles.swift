@@ -74,6 +74,9 @@ extension DefaultRoles {
       note core,events.k8s.io: events
       list,watch discovery.k8s.io: endpointslices
       list,watch networking.k8s.io: servicecidrs
+    role swiftlet:network-policies
+      list,watch core: namespaces,pods
+      list,watch networking.k8s.io: networkpolicies
     role system:kube-aggregator
       read core: services,endpoints
     role system:kube-dns
@@ -196,6 +199,8 @@ extension DefaultRoles {
     bind swiftlet:node-autoapprove system:certificates.k8s.io:certificatesigningrequests:nodeclient group:system:bootstrappers
     # A node follows services as itself: with its certificate that right ends as well.
     bind swiftlet:node-services system:node-proxier group:system:nodes
+    # It enforces policies, which name pods of other nodes by their labels. Who uses no policies may empty this binding.
+    bind swiftlet:network-policies swiftlet:network-policies user:system:kube-proxy group:system:nodes
     bind swiftlet:node-autorenew system:certificates.k8s.io:certificatesigningrequests:selfnodeclient group:system:nodes
     bind kube-system/system::extension-apiserver-authentication-reader +extension-apiserver-authentication-reader user:system:kube-controller-manager user:system:kube-scheduler
     bind kube-system/system::leader-locking-kube-controller-manager +system::leader-locking-kube-controller-manager user:system:kube-controller-manager account:kube-system/kube-controller-manager

@@ -4,8 +4,10 @@ import JSONCodec
 import Kubelet
 import KubernetesAPI
 import LinuxKernel
+import NetworkPolicies
 import PodLifecycle
 import PodNetwork
+import PolicyRules
 import ServiceProxy
 import SystemPackage
 
@@ -129,12 +131,20 @@ struct ImagesAdapter: PodImages {
 /// The pod network as the kubelet uses it.
 struct NetworkAdapter: PodNetworking {
   let network: PodNetwork
+  let policies: PolicyEnforcer
 
   func attach(sandbox: String, netns: Int32, hostPorts: [HostPort]) async throws -> [String] {
     [try await network.attach(sandbox: sandbox, netns: netns, hostPorts: hostPorts).ip]
   }
   func addresses(of sandbox: String) -> [String] { network.address(of: sandbox).map { [$0.ip] } ?? [] }
-  func detach(sandbox: String) async throws { try await network.detach(sandbox: sandbox) }
+  func protect(_ pod: Pod, sandbox: String, addresses: [String]) async throws {
+    guard let facts = PolicyPod(pod.json, addresses: addresses) else { return }
+    try await policies.protect(facts, sandbox: sandbox)
+  }
+  func detach(sandbox: String) async throws {
+    try await network.detach(sandbox: sandbox)
+    await policies.release(sandbox: sandbox)
+  }
 }
 
 /// The service proxy as the kubelet's pod workers use it.

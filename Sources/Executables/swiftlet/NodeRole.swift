@@ -9,6 +9,7 @@ import KubernetesAPI
 import KubernetesClient
 import Logging
 import NIOPosix
+import NetworkPolicies
 import PodNetwork
 import SystemPackage
 
@@ -69,17 +70,18 @@ struct NodeRole {
     let peers = try await NodeNetwork(role: self, agent: agent, network: network).start()
     let (volumes, environments) = makeVolumes(configuration, agent, events)
     let adapter = RuntimeAdapter(runtime: runtime)
+    let policies = PolicyEnforcer(NodeServices.policies(nodeName: nodeName, options: options), client: servicesClient, log: log)
     let services = try NodeServices(role: self, peers: peers)
     let kubelet = Kubelet(
       nodeAgent: agent, client: client, events: events, runtime: adapter, recovered: recovered, hooks: adapter.hooks,
-      images: ImagesAdapter(store: images), network: NetworkAdapter(network: network), volumes: volumes,
+      images: ImagesAdapter(store: images), network: NetworkAdapter(network: network, policies: policies), volumes: volumes,
       environments: environments, endpoints: EndpointsAdapter(proxy: services.proxy), group: group, log: log)
     let (endpoint, servers) = try await startServers(kubelet, images)
     onReady()
     do {
       try await Role.together([
-        { try await kubelet.run() }, { try await services.run() }, { try await peers?.run(client: servicesClient) },
-        { try await followCertificates(endpoint) },
+        { try await kubelet.run() }, { try await services.run() }, { await policies.run() },
+        { try await peers?.run(client: servicesClient) }, { try await followCertificates(endpoint) },
       ])
     } catch is CancellationError {
     }

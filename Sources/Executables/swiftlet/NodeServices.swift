@@ -3,6 +3,7 @@ import ClusterDNS
 import KubernetesClient
 import Logging
 import NIOCore
+import NetworkPolicies
 import PodNetwork
 import ServiceProxy
 
@@ -37,8 +38,16 @@ struct NodeServices {
   /// The tenth address of the services' range, as in other clusters.
   static func dnsAddress(serviceCIDR: String) -> String? { IPv4Range(serviceCIDR)?.address(at: 10) }
 
-  static func tableName(interfacePrefix: String) -> String {
-    interfacePrefix == "swl" ? "swiftlet-services" : "swiftlet-services-\(interfacePrefix)"
+  /// Nodes on one machine have tables of their own.
+  static func tableName(_ name: String = "swiftlet-services", interfacePrefix: String) -> String {
+    interfacePrefix == "swl" ? name : "\(name)-\(interfacePrefix)"
+  }
+
+  static func policies(nodeName: String, options: NodeOptions) -> PolicyConfiguration {
+    var configuration = PolicyConfiguration(
+      nodeName: nodeName, tableName: tableName("swiftlet-policies", interfacePrefix: options.interfacePrefix))
+    configuration.dnsAddresses = [dnsAddress(serviceCIDR: options.serviceCIDR)].compactMap { $0 }
+    return configuration
   }
 
   static func proxy(nodeName: String, address: String, interfacePrefix: String, podCIDR: String, serviceCIDR: String)
@@ -85,6 +94,8 @@ struct NodeServices {
       proxy(nodeName: "", address: "", interfacePrefix: interfacePrefix, podCIDR: options.podCIDR, serviceCIDR: serviceCIDR))
     var options = options
     options.serviceCIDR = serviceCIDR
+    options.interfacePrefix = interfacePrefix
+    try await PolicyEnforcer.remove(policies(nodeName: "", options: options))
     if let configuration = dns(address: "", options: options) { try await ClusterDNS.remove(configuration) }
   }
 }

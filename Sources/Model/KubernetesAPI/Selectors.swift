@@ -7,8 +7,8 @@ package struct SelectorError: Error, CustomStringConvertible, Equatable {
 }
 
 /// Which labels an object must have (`app=web,tier in (a, b),!old`).
-package struct LabelSelector: Sendable, Equatable {
-  package enum Requirement: Sendable, Equatable {
+package struct LabelSelector: Sendable, Hashable {
+  package enum Requirement: Sendable, Hashable {
     case `in`(key: String, values: [String])
     /// Also true where the key is missing.
     case notIn(key: String, values: [String])

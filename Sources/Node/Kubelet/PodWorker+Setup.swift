@@ -55,7 +55,9 @@ extension PodWorker {
     if pod.spec.hostNetwork { return services.configuration.addresses }
     do {
       let netns = try services.runtime.networkNamespace(of: uid)
-      return try await services.network.attach(sandbox: uid, netns: netns.rawValue, hostPorts: hostPorts(of: pod))
+      let addresses = try await services.network.attach(sandbox: uid, netns: netns.rawValue, hostPorts: hostPorts(of: pod))
+      try await services.network.protect(pod, sandbox: uid, addresses: addresses)
+      return addresses
     } catch {
       try? await services.runtime.removeSandbox(uid)
       try? await services.network.detach(sandbox: uid)

@@ -57,6 +57,8 @@ package protocol PodNetworking: Sendable {
   /// Gives the namespace its interface, address and host ports; the same again for a sandbox that has them.
   /// Answers with its addresses.
   func attach(sandbox: String, netns: Int32, hostPorts: [HostPort]) async throws -> [String]
+  /// Returns when the pod's network policies hold for the addresses: no container of it starts before.
+  func protect(_ pod: Pod, sandbox: String, addresses: [String]) async throws
   func detach(sandbox: String) async throws
   /// The addresses that a sandbox has been given; none where it has not.
   func addresses(of sandbox: String) -> [String]

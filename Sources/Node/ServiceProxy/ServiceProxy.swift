@@ -55,7 +55,7 @@ package actor ServiceProxy {
     try await servers.start()
     health = servers
     let (foreign, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-    let watcher = try RuleWatcher(.existing(kernel.namespace), tables: tables, own: kernel.port) { continuation.yield() }
+    let watcher = try TableWatcher(.existing(kernel.namespace), tables: tables, own: kernel.port) { continuation.yield() }
     let ours = "!service.kubernetes.io/service-proxy-name"
     await withTaskGroup(of: Void.self) { group in
       group.addTask { [client, log] in

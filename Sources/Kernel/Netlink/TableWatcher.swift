@@ -1,6 +1,5 @@
 import LinuxKernel
 import NFTables
-import Netlink
 import SystemPackage
 
 #if canImport(Glibc)
@@ -8,12 +7,12 @@ import SystemPackage
 #endif
 
 /// Tells when somebody else changes one of the tables, as the kernel says it.
-final class RuleWatcher: Sendable {
+package final class TableWatcher: Sendable {
   private let thread: NamespaceThread
   private let wakeUp: SharedDescriptor
 
   /// - Parameter changed: somebody changed one of the tables, or events were lost; may be called often
-  init(_ home: NamespaceThread.Home, tables: Set<Table>, own: UInt32, changed: @escaping @Sendable () -> Void) throws {
+  package init(_ home: NamespaceThread.Home, tables: Set<Table>, own: UInt32, changed: @escaping @Sendable () -> Void) throws {
     let thread = try NamespaceThread(home)
     let socket = try thread.performBlocking { try NetlinkSocket(.netfilter, groups: TableEvent.group) }
     var ends: [Int32] = [-1, -1]
@@ -30,7 +29,7 @@ final class RuleWatcher: Sendable {
 
   deinit { stop() }
 
-  func stop() { _ = send(wakeUp.rawValue, [UInt8(1)], 1, Int32(MSG_NOSIGNAL)) }
+  package func stop() { _ = send(wakeUp.rawValue, [UInt8(1)], 1, Int32(MSG_NOSIGNAL)) }
 
   private static func watch(_ socket: NetlinkSocket, signals: SharedDescriptor, tables: Set<Table>, own: UInt32, changed: () -> Void) {
     while true {

@@ -1,44 +1,56 @@
 import NFTables
-
-@testable import ServiceRules
+import ServiceRules
 
 /// A table that obeys changes as the kernel does and sends packets through its rules.
-struct FakeTable {
-  struct Failure: Error { let what: String }
+package struct FakeTable {
+  package struct Failure: Error { let what: String }
 
-  struct Packet {
-    var source: IPAddress
-    var destination: IPAddress
-    var transport: TransportProtocol
-    var port: UInt16
+  package struct Packet {
+    package var source: IPAddress
+    package var destination: IPAddress
+    package var transport: TransportProtocol
+    package var port: UInt16
+
+    package init(source: IPAddress, destination: IPAddress, transport: TransportProtocol, port: UInt16) {
+      (self.source, self.destination, self.transport, self.port) = (source, destination, transport, port)
+    }
   }
 
-  enum Outcome: Hashable { case untouched, sent(Backend), refused, dropped }
+  package enum Outcome: Hashable { case untouched, accepted, sent(Backend), refused, dropped }
 
-  private(set) var sets: [String: [[UInt8]: Element]] = [:]
-  private(set) var chains: [String: [[Expression]]] = [:]
-  private var ends: [String: [([UInt8], [UInt8])]] = [:]
+  package private(set) var sets: [String: [[UInt8]: Element]] = [:]
+  package private(set) var chains: [String: [[Expression]]] = [:]
+  private var intervals: Set<String> = []
   /// This machine's addresses, for `fib`.
-  var own: Set<IPAddress> = []
+  package var own: Set<IPAddress> = []
 
-  mutating func apply(_ changes: [Change]) throws {
+  package init() {}
+
+  package mutating func apply(_ changes: [Change]) throws {
     for change in changes {
       switch change {
       case .addTable: continue
-      case .deleteTable: (sets, chains, ends) = ([:], [:], [:])
-      case .addSet(let set): sets[set.name] = sets[set.name] ?? [:]
+      case .deleteTable: (sets, chains, intervals) = ([:], [:], [])
+      case .addSet(let set):
+        sets[set.name] = sets[set.name] ?? [:]
+        if set.flags.contains(.interval), set.key.count == 1 { intervals.insert(set.name) }
       case .addChain(let chain): chains[chain.name] = chains[chain.name] ?? []
       case .addRule(let rule):
         guard chains[rule.chain] != nil else { throw Failure(what: "no chain \(rule.chain)") }
+        if let missing = rule.expressions.compactMap(\.set).first(where: { sets[$0] == nil }) { throw Failure(what: "no set \(missing)") }
         chains[rule.chain]?.append(rule.expressions)
       case .flushChain(let name): chains[name] = []
       case .deleteChain(let name):
-        let isUsed = sets.values.contains { $0.values.contains { $0.value == .verdict(.goto(name)) } }
+        let isUsed = sets.values.contains { $0.values.contains { [.verdict(.goto(name)), .verdict(.jump(name))].contains($0.value) } }
         guard !isUsed, chains.removeValue(forKey: name) != nil else { throw Failure(what: "chain \(name) cannot go") }
       case .addElements(let set, let elements):
         for element in elements {
           let key = element.key + (element.keyEnd ?? [])
-          if case .verdict(.goto(let chain)) = element.value, chains[chain] == nil { throw Failure(what: "no chain \(chain)") }
+          switch element.value {
+          case .verdict(.goto(let chain)), .verdict(.jump(let chain)):
+            if chains[chain] == nil { throw Failure(what: "no chain \(chain)") }
+          default: break
+          }
           if let old = sets[set]?[key], old.value != element.value { throw Failure(what: "\(set) has \(key) with another value") }
           guard sets[set] != nil else { throw Failure(what: "no set \(set)") }
           sets[set]?[key] = element
@@ -49,17 +61,22 @@ struct FakeTable {
             throw Failure(what: "\(set) lacks \(element.key)")
           }
         }
+      case .deleteSet(let name):
+        let isUsed = chains.values.contains { $0.contains { $0.contains { $0.set == name } } }
+        guard !isUsed, sets.removeValue(forKey: name) != nil else { throw Failure(what: "set \(name) cannot go") }
       default: throw Failure(what: "\(change)")
       }
     }
   }
 
   /// What becomes of the first packet of a connection that comes in.
-  mutating func trace(_ packet: Packet, _ dice: inout some RandomNumberGenerator) throws -> Outcome {
-    try run("prerouting", packet, &dice) ?? .untouched
+  package mutating func trace(
+    _ packet: Packet, from chain: String = "prerouting", _ dice: inout some RandomNumberGenerator
+  ) throws -> Outcome {
+    try run(chain, packet, &dice) ?? .untouched
   }
 
-  private enum Step { case next, endOfRule, end(Outcome), chain(String, returns: Bool) }
+  private enum Step { case next, endOfRule, endOfChain, end(Outcome), chain(String, returns: Bool) }
 
   private mutating func run(_ chain: String, _ packet: Packet, _ dice: inout some RandomNumberGenerator) throws -> Outcome? {
     for rule in chains[chain] ?? [] {
@@ -68,6 +85,7 @@ struct FakeTable {
         switch try step(expression, packet, &registers, &dice) {
         case .next: continue
         case .endOfRule: break expressions
+        case .endOfChain: return nil
         case .end(let outcome): return outcome
         case .chain(let name, let returns):
           if let outcome = try run(name, packet, &dice) { return outcome }
@@ -89,6 +107,12 @@ struct FakeTable {
     func find(_ set: String, _ register: Register) -> Element? {
       guard let elements = sets[set] else { return nil }
       guard let first = elements.first else { return nil }
+      if intervals.contains(set) {
+        // The last boundary at or below the key says whether it is inside.
+        let key = get(register, first.value.key.count)
+        let below = elements.values.filter { !key.lexicographicallyPrecedes($0.key) }
+        return below.max { $0.key.lexicographicallyPrecedes($1.key) }.flatMap { $0.isIntervalEnd ? nil : $0 }
+      }
       if first.value.keyEnd != nil {
         let key = get(register, first.value.key.count)
         return elements.values.first { element in
@@ -106,6 +130,8 @@ struct FakeTable {
       put((offset == 12 || offset == 8 ? packet.source : packet.destination).bytes, register)
     case .payload(.transport, _, _, let register): put([UInt8(packet.port >> 8), UInt8(packet.port & 0xff)], register)
     case .meta(.transportProtocol, let register): put([packet.transport.rawValue], register)
+    // Packets that are traced begin a connection.
+    case .conntrack(.state, let register): put(nativeBytes(ConntrackState.new.rawValue), register)
     case .fib(_, let flags, let register):
       put(nativeBytes(own.contains(flags.contains(.source) ? packet.source : packet.destination) ? 2 : 1), register)
     case .compare(let register, let comparison, let value):
@@ -142,12 +168,26 @@ struct FakeTable {
   private func obey(_ verdict: Verdict) throws -> Step {
     switch verdict {
     case .drop: .end(.dropped)
+    case .accept: .end(.accepted)
+    case .return: .endOfChain
     case .jump(let chain): .chain(chain, returns: true)
     case .goto(let chain): .chain(chain, returns: false)
-    default: throw Failure(what: "\(verdict)")
     }
   }
 }
+
+extension Expression {
+  /// The set or map that it looks something up in.
+  fileprivate var set: String? {
+    switch self {
+    case .lookup(let set, _, _), .map(let set, _, _), .verdictMap(let set, _): set
+    case .update(let set, _, _), .updateMap(let set, _, _, _), .removeKey(let set, _, _): set
+    default: nil
+    }
+  }
+}
+
+private func nativeBytes(_ value: UInt32) -> [UInt8] { withUnsafeBytes(of: value) { [UInt8]($0) } }
 
 extension Register {
   /// Bytes before it.
