@@ -132,7 +132,8 @@ let executables: [Target] = [
   .executableTarget(
     name: "swiftlet",
     dependencies: [
-      "APIServer", "Scheduler", "Scheduling", "ControllerManager", "ServiceProxy", "NetworkPolicies", "PolicyRules", "ClusterDNS", "Kubelet",
+      "APIServer", "Scheduler", "Scheduling", "ControllerManager", "ServiceProxy", "NetworkPolicies", "PolicyRules", "ClusterDNS",
+      "Kubelet",
       "PodLifecycle",
       "ClusterJoining",
       "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",

@@ -83,11 +83,11 @@ final class Cluster: Sendable {
   }
 
   /// The other end of that one's link as a node.
-  init(other: Cluster) {
+  init(other: Cluster) throws {
     node = other.outside
     outside = other.node
     clusterCIDR = other.clusterCIDR
-    directory = try! Self.makeDirectory()
+    directory = try Self.makeDirectory()
   }
 
   /// A node on a segment of its own, whose default route is a router on it.

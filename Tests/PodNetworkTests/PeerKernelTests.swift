@@ -52,7 +52,7 @@ struct PeerKernelTests {
   /// Two nodes at the ends of one link.
   private func neighbours(_ backend: NetworkBackend) async throws -> (Peer, Peer) {
     let one = try Cluster()
-    let two = Cluster(other: one)
+    let two = try Cluster(other: one)
     let first = try Peer("a", one, range: "10.244.7.0/24", address: "192.0.2.1", backend: backend)
     let second = try Peer("b", two, range: "10.244.8.0/24", address: "192.0.2.2", backend: backend)
     for peer in [first, second] { try await peer.peers.start([a, b]) }
