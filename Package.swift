@@ -92,7 +92,7 @@ let node: [Target] = [
       nioCore, nioPosix, nioHTTP1, nioSSL, log,
     ]),
   room("Node", "ContainerRuntime", ["LinuxKernel", "CgroupV2", "OverlayMounts", "CLinux", "CSeccomp", "JSONCodec", systemPackage, log]),
-  room("Node", "PodNetwork", ["LinuxKernel", "Netlink", "NFTables", "JSONCodec", systemPackage, log]),
+  room("Node", "PodNetwork", ["LinuxKernel", "Netlink", "NFTables", "KubernetesClient", "JSONCodec", systemPackage, log]),
   room(
     "Node", "NetworkPolicies",
     ["PolicyRules", "ServiceRules", "NFTables", "Netlink", "LinuxKernel", "KubernetesClient", "JSONCodec", systemPackage, log]),
@@ -132,7 +132,8 @@ let executables: [Target] = [
   .executableTarget(
     name: "swiftlet",
     dependencies: [
-      "APIServer", "Scheduler", "Scheduling", "ControllerManager", "ServiceProxy", "NetworkPolicies", "ClusterDNS", "Kubelet",
+      "APIServer", "Scheduler", "Scheduling", "ControllerManager", "ServiceProxy", "NetworkPolicies", "PolicyRules", "ClusterDNS",
+      "Kubelet",
       "PodLifecycle",
       "ClusterJoining",
       "ContainerRuntime", "ContainerImages", "PodNetwork", "KubernetesClient",
@@ -180,14 +181,21 @@ let roomTests: [Target] = [
   tests("RevisionStoreTests", ["RevisionStore"]),
   tests("NFTablesTests", ["NFTables"]),
   tests("NetlinkTests", ["Netlink", "NFTables", "LinuxKernel", systemPackage]),
-  tests("PodNetworkTests", ["PodNetwork", "Netlink", "NFTables", "LinuxKernel", systemPackage]),
+  tests("PodNetworkTests", ["PodNetwork", "KubernetesClient", "Netlink", "NFTables", "LinuxKernel", "JSONCodec", systemPackage, log]),
   .target(name: "PacketTracer", dependencies: ["NFTables", "ServiceRules"], path: "Tests/PacketTracer", swiftSettings: swiftSettings),
   tests("ServiceRulesTests", ["ServiceRules", "PacketTracer", "NFTables", "JSONCodec"]),
   tests("PolicyRulesTests", ["PolicyRules", "ServiceRules", "PacketTracer", "NFTables", "KubernetesAPI", "JSONCodec"]),
+  .target(
+    name: "NetworkLab", dependencies: ["Netlink", "NFTables", "LinuxKernel", "KubernetesClient", "JSONCodec", systemPackage],
+    path: "Tests/NetworkLab", swiftSettings: swiftSettings),
+  tests(
+    "NetworkPoliciesTests",
+    ["NetworkPolicies", "PolicyRules", "ServiceRules", "NetworkLab", "NFTables", "Netlink", "KubernetesClient", "JSONCodec", log]),
   tests(
     "ServiceProxyTests",
     [
-      "ServiceProxy", "ServiceRules", "Netlink", "NFTables", "LinuxKernel", "KubernetesClient", "JSONCodec", systemPackage, nioCore,
+      "NetworkLab", "ServiceProxy", "ServiceRules", "Netlink", "NFTables", "LinuxKernel", "KubernetesClient", "JSONCodec", systemPackage,
+      nioCore,
       nioPosix, nioHTTP1, log,
     ]),
   tests("ClusterDNSTests", ["ClusterDNS", "NFTables", "KubernetesClient", "JSONCodec", nioCore, nioPosix, log]),

@@ -214,6 +214,95 @@ class Node:
         eventually(f"pod {name} is gone", lambda: self.kubectl("get", "pod", name, check=False)[0] != 0, timeout)
 
 
+class Lan:
+    """A server on this machine and agents on machines of their own, each a network namespace: all on one bridge with the server, or
+    `segments` apart ([1, 2]: one machine on the first, two on the second) that a router joins. The router knows no pod."""
+
+    def __init__(self, letter, index, agents, subnet, segments=None):
+        self.index, self.prefix, self.segments = index, f"e{index}{letter}", segments
+        self.server, self.agents = Node(index), [Node(index + 1 + i) for i in range(agents)]
+        self.bridge, self.outer = f"{self.prefix}b", [f"{self.prefix}{i}" for i in range(agents)]
+        self.namespaces = [f"swiftlet-{agent.prefix}" for agent in self.agents]
+        self.router = f"swiftlet-{self.prefix}r" if segments else None
+        self.subnet, self.home = f"10.{subnet}.{index}", f"10.{subnet}.{index}.1"
+        segment = [n for n, size in enumerate(segments or [agents]) for _ in range(size)]
+        # On one segment: .10, .11, ... behind the server's .1. Apart: 64 addresses for each segment, the router has the first.
+        self.gateways = [f"{self.subnet}.{64 * (s + 1) + 1}" if segments else self.home for s in segment]
+        self.addresses = [f"{self.subnet}.{(64 * (s + 1) if segments else 0) + 10 + i}" for i, s in enumerate(segment)]
+        self.segment = segment
+        self.ranges = ["--pod-cidr", f"10.{200 + index}.0.0/16", "--service-cidr", f"10.{220 + index}.0.0/16"]
+        self.url = f"https://{self.home}:{self.server.port}"
+        self.namespace_folder = NamespaceFolder()
+
+    def wire(self):
+        bits, inside = (26, ["-n", self.router]) if self.segments else (24, [])
+        if self.segments:
+            sh("ip", "netns", "add", self.router)
+            sh("nsenter", f"--net=/run/netns/{self.router}", "sysctl", "-qw", "net.ipv4.ip_forward=1")
+            sh("ip", "link", "add", self.bridge, "type", "veth", "peer", "name", "home", "netns", self.router)
+            sh("ip", "addr", "add", f"{self.home}/26", "dev", self.bridge)
+            sh("ip", "link", "set", self.bridge, "up")
+            sh("ip", *inside, "addr", "add", f"{self.subnet}.2/26", "dev", "home")
+            sh("ip", *inside, "link", "set", "home", "up")
+        bridges = [(f"s{n}", f"{self.subnet}.{64 * (n + 1) + 1}") for n in range(len(self.segments or []))] or [(self.bridge, self.home)]
+        for name, address in bridges:
+            sh("ip", *inside, "link", "add", name, "type", "bridge")
+            sh("ip", *inside, "addr", "add", f"{address}/{bits}", "dev", name)
+            sh("ip", *inside, "link", "set", name, "up")
+            if self.segments:
+                sh("ip", "route", "add", f"{address[:address.rindex('.')]}.{int(address.split('.')[-1]) - 1}/26", "via", f"{self.subnet}.2")
+        for i, name in enumerate(self.namespaces):
+            sh("ip", "netns", "add", name)
+            sh("ip", *inside, "link", "add", self.outer[i], "type", "veth", "peer", "name", "eth0", "netns", name)
+            sh("ip", *inside, "link", "set", self.outer[i], "master", bridges[self.segment[i] if self.segments else 0][0], "up")
+            for command in (["addr", "add", f"{self.addresses[i]}/{bits}", "dev", "eth0"], ["link", "set", "eth0", "up"], ["link", "set", "lo", "up"],
+                            ["route", "add", "default", "via", self.gateways[i]]):
+                sh("ip", "-n", name, *command)
+
+    def start_server(self, *extra):
+        s = self.server
+        with open(s.log, "a") as log:
+            s.process = subprocess.Popen([f"{BIN}/swiftlet", "server", *s.options()[:4], "--listen", f"{self.home}:{s.port}", "--advertise-address", self.home,
+                                          "--kubeconfig", s.kubeconfig, *self.ranges, *extra], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        eventually("the server is ready", lambda: s.process.poll() is None and s.kubectl("get", "--raw", "/readyz", check=False)[0] == 0, timeout=30)
+
+    def token(self, *options):
+        return sh(f"{BIN}/swiftlet", "token", "create", "--data-dir", self.server.data, *options)[1].strip()
+
+    def on(self, i):
+        """What puts a command on a machine."""
+        return ["nsenter", f"--net=/run/netns/{self.namespaces[i]}"]
+
+    def agent_command(self, i, *extra):
+        a = self.agents[i]
+        return [*self.on(i), f"{BIN}/swiftlet", "agent", *a.options(), "--log-dir", a.logs, "--node-ip", self.addresses[i], "--kubelet-port", str(a.kubelet_port),
+                "--interface-prefix", a.prefix, *self.ranges, "--allow-missing-controllers", *extra]
+
+    def launch(self, i, *extra):
+        a = self.agents[i]
+        with open(a.log, "a") as log:
+            a.process = subprocess.Popen(self.agent_command(i, *extra), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def down(self, i, *extra, check=True):
+        sh(*self.on(i), f"{BIN}/swiftlet", "down", *self.agents[i].options(), *extra, timeout=120, check=check)
+
+    def end(self):
+        for i, agent in enumerate(self.agents):
+            agent.stop()
+            if os.path.exists(agent.data):
+                self.down(i, "--purge", check=False)
+        self.server.stop()
+        if os.path.exists(self.server.data):
+            sh(f"{BIN}/swiftlet", "down", "--purge", *self.server.options()[:4], timeout=120)
+        for name in [*self.namespaces, *([self.router] if self.router else [])]:
+            sh("ip", "netns", "del", name, check=False)
+        for link in [*self.outer, self.bridge]:
+            sh("ip", "link", "del", link, check=False)
+        self.namespace_folder.restore()
+        for node in [self.server, *self.agents]:
+            shutil.rmtree(node.dir, ignore_errors=True)
+
+
 SLEEP = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait; done"]
 
 

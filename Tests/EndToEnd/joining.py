@@ -3,59 +3,26 @@ import base64, contextlib, hashlib, json, os, shutil, signal, subprocess, tempfi
 from harness import *
 
 
-class Joined:
+class Joined(Lan):
     """The server listens on a bridge; the agent's machine hangs on it."""
 
     def __init__(self, index):
-        self.index, self.bridge = index, f"e{index}jb"
-        self.server, self.agent = Node(index), Node(index + 1)
-        self.home, self.address = f"10.98.{index}.1", f"10.98.{index}.10"
-        self.namespace = f"swiftlet-{self.agent.prefix}"
-        self.ranges = ["--pod-cidr", f"10.{200 + index}.0.0/16", "--service-cidr", f"10.{220 + index}.0.0/16"]
-        self.url = f"https://{self.home}:{self.server.port}"
+        super().__init__("j", index, 1, 98)
+        self.agent, self.address, self.namespace = self.agents[0], self.addresses[0], self.namespaces[0]
         self.credential = f"{self.agent.data}/agent/kubeconfig"
-        self.namespace_folder = NamespaceFolder()
-
-    def wire(self):
-        sh("ip", "link", "add", self.bridge, "type", "bridge")
-        sh("ip", "addr", "add", f"{self.home}/24", "dev", self.bridge)
-        sh("ip", "link", "set", self.bridge, "up")
-        sh("ip", "netns", "add", self.namespace)
-        sh("ip", "link", "add", f"e{self.index}jv", "type", "veth", "peer", "name", "eth0", "netns", self.namespace)
-        sh("ip", "link", "set", f"e{self.index}jv", "master", self.bridge, "up")
-        for command in (["addr", "add", f"{self.address}/24", "dev", "eth0"], ["link", "set", "eth0", "up"], ["link", "set", "lo", "up"],
-                        ["route", "add", "default", "via", self.home]):
-            sh("ip", "-n", self.namespace, *command)
-
-    def start_server(self, *extra):
-        s = self.server
-        with open(s.log, "a") as log:
-            s.process = subprocess.Popen([f"{BIN}/swiftlet", "server", *s.options()[:4], "--listen", f"{self.home}:{s.port}", "--advertise-address", self.home,
-                                          "--kubeconfig", s.kubeconfig, *self.ranges, *extra], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
-        eventually("the server is ready", lambda: s.process.poll() is None and s.kubectl("get", "--raw", "/readyz", check=False)[0] == 0, timeout=30)
 
     def swiftlet(self, *command, **kw):
         return sh(f"{BIN}/swiftlet", *command, **kw)
 
-    def token(self, *options):
-        return self.swiftlet("token", "create", "--data-dir", self.server.data, *options)[1].strip()
-
-    def command(self, *extra):
-        a = self.agent
-        return ["nsenter", f"--net=/run/netns/{self.namespace}", f"{BIN}/swiftlet", "agent", *a.options(), "--log-dir", a.logs, "--node-ip", self.address,
-                "--kubelet-port", str(a.kubelet_port), "--interface-prefix", a.prefix, *self.ranges, "--allow-missing-controllers", *extra]
-
     def refused(self, *extra):
         """The message of an agent that does not start."""
-        code, out, errors = sh(*self.command(*extra), check=False, timeout=60)
+        code, out, errors = sh(*self.agent_command(0, *extra), check=False, timeout=60)
         expect(code != 0, f"it was let in: {out}")
         expect(len(errors.strip().split("swiftlet: ")) == 2, f"one message, please: {errors}")
         return errors
 
     def start_agent(self, *extra, wait=True):
-        a = self.agent
-        with open(a.log, "a") as log:
-            a.process = subprocess.Popen(self.command(*extra), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        self.launch(0, *extra)
         if wait:
             eventually("the node is Ready", self.is_ready, timeout=40)
 
@@ -76,20 +43,6 @@ class Joined:
     def api(self, path, config=None):
         """What a path says to whoever holds the agent's credential."""
         return sh("kubectl", "--kubeconfig", config or self.credential, "get", "--raw", path, check=False)
-
-    def end(self):
-        self.agent.stop()
-        if os.path.exists(self.agent.data):
-            sh("nsenter", f"--net=/run/netns/{self.namespace}", f"{BIN}/swiftlet", "down", "--purge", *self.agent.options(), timeout=120, check=False)
-        self.server.stop()
-        if os.path.exists(self.server.data):
-            sh(f"{BIN}/swiftlet", "down", "--purge", *self.server.options()[:4], timeout=120)
-        sh("ip", "netns", "del", self.namespace, check=False)
-        sh("ip", "link", "del", f"e{self.index}jv", check=False)
-        sh("ip", "link", "del", self.bridge, check=False)
-        self.namespace_folder.restore()
-        for node in (self.server, self.agent):
-            shutil.rmtree(node.dir, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -7,43 +7,19 @@ TOLERATED = 5
 SILENCE = 50
 
 
-class Three:
-    """A server and three agents that reach each other over a bridge; pods do not speak across nodes here."""
+class Three(Lan):
+    """A server and three agents on one segment."""
 
     def __init__(self, index):
-        self.index, self.bridge = index, f"e{index}br"
-        self.server = Node(index)
-        self.agents = [Node(index + 1 + i) for i in range(3)]
+        super().__init__("m", index, 3, 99)
         self.names = [f"n{i}" for i in range(3)]
-        self.ranges = ["--pod-cidr", f"10.{200 + index}.0.0/16", "--service-cidr", f"10.{220 + index}.0.0/16"]
-        self.namespace_folder = NamespaceFolder()
-
-    def address(self, i):
-        return f"10.99.{self.index}.{10 + i}"
-
-    def namespace(self, i):
-        return f"swiftlet-{self.agents[i].prefix}"
 
     def start(self):
-        home = f"10.99.{self.index}.1"
-        sh("ip", "link", "add", self.bridge, "type", "bridge")
-        sh("ip", "addr", "add", f"{home}/24", "dev", self.bridge)
-        sh("ip", "link", "set", self.bridge, "up")
-        for i in range(3):
-            name, outer = self.namespace(i), f"e{self.index}v{i}"
-            sh("ip", "netns", "add", name)
-            sh("ip", "link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", name)
-            sh("ip", "link", "set", outer, "master", self.bridge, "up")
-            for command in (["addr", "add", f"{self.address(i)}/24", "dev", "eth0"], ["link", "set", "eth0", "up"], ["link", "set", "lo", "up"],
-                            ["route", "add", "default", "via", home]):
-                sh("ip", "-n", name, *command)
+        self.wire()
+        self.start_server()
         s = self.server
-        with open(s.log, "a") as log:
-            s.process = subprocess.Popen([f"{BIN}/swiftlet", "server", *s.options()[:4], "--listen", f"{home}:{s.port}", "--advertise-address", home,
-                                          "--kubeconfig", s.kubeconfig, *self.ranges], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
-        eventually("the server is ready", lambda: s.process.poll() is None and s.kubectl("get", "--raw", "/readyz", check=False)[0] == 0, timeout=30)
         for i in range(3):
-            text = sh(f"{BIN}/swiftlet", "kubeconfig", "--data-dir", s.data, "--node", self.names[i], "--node-ip", self.address(i))[1]
+            text = sh(f"{BIN}/swiftlet", "kubeconfig", "--data-dir", s.data, "--node", self.names[i], "--node-ip", self.addresses[i])[1]
             path = f"{self.agents[i].dir}/kubeconfig"
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
                 file.write(text)
@@ -53,31 +29,7 @@ class Three:
             agent.image()
 
     def start_agent(self, i):
-        a = self.agents[i]
-        command = [f"{BIN}/swiftlet", "agent", *a.options(), "--log-dir", a.logs, "--kubeconfig", f"{a.dir}/kubeconfig", "--node-ip", self.address(i),
-                   "--kubelet-port", str(a.kubelet_port), "--interface-prefix", a.prefix, *self.ranges, "--allow-missing-controllers"]
-        with open(a.log, "a") as log:
-            a.process = subprocess.Popen(["nsenter", f"--net=/run/netns/{self.namespace(i)}", *command], stdout=log, stderr=log,
-                                         stdin=subprocess.DEVNULL, start_new_session=True)
-
-    def down(self, i, *extra):
-        sh("nsenter", f"--net=/run/netns/{self.namespace(i)}", f"{BIN}/swiftlet", "down", *self.agents[i].options(), *extra, timeout=120)
-
-    def end(self):
-        for i, agent in enumerate(self.agents):
-            agent.stop()
-            if os.path.exists(agent.data):
-                self.down(i, "--purge")
-        self.server.stop()
-        if os.path.exists(self.server.data):
-            sh(f"{BIN}/swiftlet", "down", "--purge", *self.server.options()[:4], timeout=120)
-        for i in range(3):
-            sh("ip", "netns", "del", self.namespace(i), check=False)
-            sh("ip", "link", "del", f"e{self.index}v{i}", check=False)
-        sh("ip", "link", "del", self.bridge, check=False)
-        self.namespace_folder.restore()
-        for node in [self.server, *self.agents]:
-            shutil.rmtree(node.dir, ignore_errors=True)
+        self.launch(i, "--kubeconfig", f"{self.agents[i].dir}/kubeconfig")
 
 
 def workload(kind, name, replicas):
@@ -161,7 +113,7 @@ def a_node_dies_and_returns(_):
         returned(three, dead, before)
 
         # Cut off, its pods run on: the second one of the set would be the same twice.
-        cut, link = 0, f"e{three.index}v0"
+        cut, link = 0, three.outer[0]
         before = lost(three, cut, lambda: sh("ip", "link", "set", link, "down"),
                       lambda: expect(set(of_the_set(server, three.names[cut])) <= set(ps(three.agents[cut])), f"it runs {ps(three.agents[cut])}"))
         sh("ip", "link", "set", link, "up")

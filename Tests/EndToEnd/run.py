@@ -6,7 +6,7 @@ SWIFTLET_E2E_INDEX (another number: other ports, ranges and names, for a run bes
 """
 import os, shutil, sys
 from harness import *
-import policies, pods, survival, nodes, volumes, api, machinery, cluster, clients, failures, disk, tools, roles, hooks, commands, streams, machines, joining, conformance, conformance_machinery, conformance_custom, conformance_access, hostile, healing, encryption
+import policies, pods, survival, nodes, volumes, api, machinery, cluster, clients, failures, disk, tools, roles, hooks, commands, streams, machines, joining, network, rollouts, conformance, conformance_machinery, conformance_custom, conformance_access, hostile, healing, encryption
 try:
     import registry
 except ImportError:

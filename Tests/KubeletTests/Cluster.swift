@@ -20,6 +20,7 @@ final class Cluster: Sendable {
   let network = FakeNetwork()
   let images = FakeImages()
   let volumes = FakeVolumes()
+  let endpoints = FakeEndpoints()
   let configuration: KubeletConfiguration
   private let controllers: Task<Void, any Error>
 
@@ -78,7 +79,7 @@ final class Cluster: Sendable {
         events: runtime.events(), exec: { _, _, _, _ in throw FakeRuntime.Refusal(description: "no streams here") },
         attach: { _, _, _ in throw FakeRuntime.Refusal(description: "no streams here") }, statistics: { _ in .null }),
       images: images, network: network, volumes: volumes, environments: FakeEnvironments(),
-      group: .singletonMultiThreadedEventLoopGroup, log: log)
+      endpoints: endpoints, group: .singletonMultiThreadedEventLoopGroup, log: log)
     let task = Task {
       try await agent.register()
       try await kubelet.run()

@@ -61,13 +61,13 @@ final class Cluster: Sendable {
   let node: Machine
   let outside: Machine
   let directory: FilePath
+  let clusterCIDR: String
 
-  init(mtu: UInt32 = 1500) throws {
+  init(mtu: UInt32 = 1500, clusterCIDR: String = "10.244.0.0/16") throws {
     node = try Machine()
     outside = try Machine()
-    var template = Array("/tmp/swiftlet-network-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw TestFailure(description: "mkdtemp: \(errno)") }
-    directory = FilePath(String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self))
+    self.clusterCIDR = clusterCIDR
+    directory = try Self.makeDirectory()
     try node.route.request(
       .newVeth(
         host: VethEnd(name: "uplink", hardwareAddress: HardwareAddress([2, 0, 0, 0, 0, 1])),
@@ -82,16 +82,48 @@ final class Cluster: Sendable {
           IPv4Prefix(IPv4Address(0), length: 0), gateway: IPv4Address("192.0.2.2"), link: node.link("uplink").index, origin: 4)))
   }
 
+  /// The other end of that one's link as a node.
+  init(other: Cluster) throws {
+    node = other.outside
+    outside = other.node
+    clusterCIDR = other.clusterCIDR
+    directory = try Self.makeDirectory()
+  }
+
+  /// A node on a segment of its own, whose default route is a router on it.
+  init(router: Machine, _ name: String, _ address: String, _ gateway: String) throws {
+    node = try Machine()
+    outside = router
+    clusterCIDR = "10.244.0.0/16"
+    directory = try Self.makeDirectory()
+    let last = UInt8(name.utf8.first ?? 0)
+    try node.route.request(
+      .newVeth(
+        host: VethEnd(name: "uplink", hardwareAddress: HardwareAddress([2, 0, 0, 0, 1, last])),
+        peer: VethEnd(name: name, hardwareAddress: HardwareAddress([2, 0, 0, 0, 2, last])), namespace: router.namespace, mtu: 1500))
+    try router.route.request(.setUp(index: router.link(name).index))
+    try node.address("\(address)/24", on: "uplink")
+    try router.address("\(gateway)/24", on: name)
+    try node.route.request(
+      .putRoute(
+        Route(IPv4Prefix(IPv4Address(0), length: 0), gateway: IPv4Address(gateway), link: node.link("uplink").index, origin: 4)))
+  }
+
+  private static func makeDirectory() throws -> FilePath {
+    var template = Array("/tmp/swiftlet-network-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw TestFailure(description: "mkdtemp: \(errno)") }
+    return FilePath(String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self))
+  }
+
   deinit {
-    for name in ["leases", "leases.new", "settings", "settings.new", "range", "range.new", "lock"] {
+    for name in ["leases", "leases.new", "settings", "settings.new", "range", "range.new", "cluster", "cluster.new", "lock"] {
       unlink(directory.appending(name).string)
     }
     rmdir(directory.string)
   }
 
   func configuration(podCIDR: String = "10.244.7.0/24") -> PodNetworkConfiguration {
-    PodNetworkConfiguration(
-      stateDirectory: directory, podCIDR: podCIDR, clusterCIDR: "10.244.0.0/16", hostNamespace: node.thread.namespace)
+    PodNetworkConfiguration(stateDirectory: directory, podCIDR: podCIDR, clusterCIDR: clusterCIDR, hostNamespace: node.thread.namespace)
   }
 
   func network(podCIDR: String = "10.244.7.0/24") throws -> PodNetwork {

@@ -1,5 +1,6 @@
 import JSONCodec
 import NFTables
+import NetworkLab
 import ServiceProxy
 import ServiceRules
 
@@ -20,14 +21,19 @@ struct EndpointFixture {
   var isReady = true
   var isTerminating = false
   var isServing = true
+  /// UID of its pod.
+  var pod: String?
 
-  init(_ address: String, node: String = "node", ready: Bool = true, terminating: Bool = false, serving: Bool = true) {
+  init(
+    _ address: String, node: String = "node", ready: Bool = true, terminating: Bool = false, serving: Bool = true, pod: String? = nil
+  ) {
     (self.address, self.node, isReady, isTerminating, isServing) = (address, node, ready, terminating, serving)
+    self.pod = pod
   }
 
   var json: JSON {
     [
-      "addresses": JSON([address]), "nodeName": .string(node),
+      "addresses": JSON([address]), "nodeName": .string(node), "targetRef": ["kind": "Pod", "uid": JSON(pod)],
       "conditions": ["ready": .bool(isReady), "serving": .bool(isServing), "terminating": .bool(isTerminating)],
     ]
   }

@@ -2,63 +2,12 @@ import JSONCodec
 import KubernetesClient
 import Logging
 import NFTables
+import NetworkLab
 import ServiceRules
 import Synchronization
 import Testing
 
 @testable import ServiceProxy
-
-/// An API server of services and slices that remembers them and tells whoever watches.
-final class FakeAPI: APITransport {
-  private struct State {
-    var objects: [String: [String: JSON]] = [:]
-    var watchers: [String: [AsyncThrowingStream<WatchEvent, any Error>.Continuation]] = [:]
-  }
-
-  private let state = Mutex(State())
-
-  private static func plural(_ path: String) -> String { String(path.split(separator: "/").last ?? "") }
-
-  func put(_ plural: String, _ object: JSON) {
-    state.withLock { state in
-      let name = object["metadata"]["name"].string ?? ""
-      let isNew = state.objects[plural, default: [:]].updateValue(object, forKey: name) == nil
-      for watcher in state.watchers[plural] ?? [] { watcher.yield(WatchEvent(kind: isNew ? .added : .modified, object: object)) }
-    }
-  }
-
-  func remove(_ plural: String, _ name: String) {
-    state.withLock { state in
-      guard let object = state.objects[plural]?.removeValue(forKey: name) else { return }
-      for watcher in state.watchers[plural] ?? [] { watcher.yield(WatchEvent(kind: .deleted, object: object)) }
-    }
-  }
-
-  func send(_ request: APIRequest) async throws -> APIResponse {
-    let items = state.withLock { Array(($0.objects[Self.plural(request.path)] ?? [:]).values) }
-    return APIResponse(status: 200, body: ["metadata": ["resourceVersion": "1"], "items": .array(items)])
-  }
-
-  func watch(_ request: APIRequest) async throws -> AsyncThrowingStream<WatchEvent, any Error> {
-    let (stream, continuation) = AsyncThrowingStream.makeStream(of: WatchEvent.self)
-    let plural = Self.plural(request.path)
-    state.withLock { state in
-      for object in (state.objects[plural] ?? [:]).values { continuation.yield(WatchEvent(kind: .modified, object: object)) }
-      state.watchers[plural, default: []].append(continuation)
-    }
-    return stream
-  }
-}
-
-/// Tries until the condition holds or the time is over.
-func eventually(within: Duration = .seconds(20), _ condition: () async throws -> Bool) async throws -> Bool {
-  let end = ContinuousClock.now + within
-  while ContinuousClock.now < end {
-    if try await condition() { return true }
-    try await Task.sleep(for: .milliseconds(10))
-  }
-  return false
-}
 
 @Suite(.enabled(if: isRoot), .serialized)
 struct ProxyTests {
@@ -100,6 +49,51 @@ struct ProxyTests {
     #expect(failures == 0)
     api.remove("services", "web")
     #expect(try await eventually { try await lab.outside.call("10.96.0.20", 80).server == nil })
+  }
+
+  @Test func aPodThatEndsGetsNoNewConnections() async throws {
+    let lab = try Lab()
+    let servers = try lab.pods.map { try Echo(on: $0, port: 8080) }
+    defer { servers.forEach { $0.stop() } }
+    let api = FakeAPI()
+    let both = { (isReady: Bool) in
+      slice(
+        "web",
+        [
+          EndpointFixture(Lab.address(0), ready: isReady, terminating: !isReady, pod: "first"),
+          EndpointFixture(Lab.address(1), pod: "second"),
+        ])
+    }
+    api.put("services", service("web", ip: "10.96.0.20"))
+    api.put("endpointslices", both(true))
+    let proxy = try proxy(lab, api)
+    let running = Task { try await proxy.run() }
+    defer { running.cancel() }
+    #expect(try await eventually { await proxy.isSettled })
+    #expect(proxy.serves("first") && !proxy.serves("somebody else"))
+
+    // The slices say it only later, as they would: the kernel has it at once, and other nodes are waited for.
+    let told = Mutex(false)
+    let ending = Task {
+      await proxy.withdraw("first", isTold: true)
+      return told.withLock { $0 }
+    }
+    #expect(try await eventually { await proxy.isSettled })
+    try await Task.sleep(for: .milliseconds(50))
+    for _ in 0..<20 { #expect(try await lab.outside.call("10.96.0.20", 80).server == "b") }
+    try await Task.sleep(for: .milliseconds(200))
+    told.withLock { $0 = true }
+    api.put("endpointslices", both(false))
+    #expect(await ending.value, "it did not wait for the slices")
+
+    // Nobody else is left: a pod that ends is better than none. And nobody waits who is cancelled.
+    let last = Task { await proxy.withdraw("second", isTold: true) }
+    try await Task.sleep(for: .milliseconds(100))
+    #expect(try await lab.outside.call("10.96.0.20", 80).server != nil)
+    last.cancel()
+    await last.value
+    let clock = ContinuousClock()
+    #expect(await clock.measure { await proxy.withdraw("second", isTold: false) } < .milliseconds(400))
   }
 
   @Test func aNewProcessAdoptsWhatIsThere() async throws {

@@ -1,5 +1,6 @@
 import JSONCodec
 import NFTables
+import NetworkLab
 import ServiceRules
 import Testing
 

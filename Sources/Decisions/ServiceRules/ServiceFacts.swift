@@ -127,9 +127,18 @@ package struct SliceFacts: Hashable, Sendable {
     /// Serves although it is to end: used when nothing else is left.
     package let isServingTerminating: Bool
     package let node: String?
+    /// The pod's UID; only for endpoints of the node that asks.
+    package let pod: String?
     /// Zones and nodes that should use it; empty: no such hints.
     package let zoneHints: [String]
     package let nodeHints: [String]
+
+    /// The same, ending: used only where nothing else is left.
+    var withdrawn: Endpoint {
+      Endpoint(
+        address: address, isReady: false, isServingTerminating: isReady || isServingTerminating, node: node, pod: pod,
+        zoneHints: zoneHints, nodeHints: nodeHints)
+    }
   }
 
   package struct Port: Hashable, Sendable {
@@ -143,8 +152,8 @@ package struct SliceFacts: Hashable, Sendable {
   package let endpoints: [Endpoint]
   package let ports: [Port]
 
-  /// Nil: of no service, or of names and not addresses.
-  package init?(_ json: JSON) {
+  /// Nil: of no service, or of names and not addresses. `node`: whose pods are to be told apart.
+  package init?(_ json: JSON, on node: String = "") {
     let metadata = json["metadata"]
     guard let name = metadata["name"].string, let namespace = metadata["namespace"].string,
       let service = metadata["labels"]["kubernetes.io/service-name"].string, json["addressType"].string != "FQDN"
@@ -156,10 +165,10 @@ package struct SliceFacts: Hashable, Sendable {
       else { return nil }
       return Port(name: port["name"].string ?? "", transport: transport, port: number)
     }
-    endpoints = (json["endpoints"].array ?? []).compactMap { Self.endpoint($0) }
+    endpoints = (json["endpoints"].array ?? []).compactMap { Self.endpoint($0, node) }
   }
 
-  private static func endpoint(_ json: JSON) -> Endpoint? {
+  private static func endpoint(_ json: JSON, _ here: String) -> Endpoint? {
     // The addresses of one endpoint mean the same pod; the API says to use the first.
     guard let address = json["addresses"][0].string.flatMap({ IPAddress($0) }) else { return nil }
     let conditions = json["conditions"]
@@ -168,6 +177,7 @@ package struct SliceFacts: Hashable, Sendable {
     func names(_ list: JSON) -> [String] { (list.array ?? []).compactMap { $0["name"].string } }
     return Endpoint(
       address: address, isReady: isReady, isServingTerminating: isServing && conditions["terminating"].bool ?? false,
-      node: json["nodeName"].string, zoneHints: names(json["hints"]["forZones"]), nodeHints: names(json["hints"]["forNodes"]))
+      node: json["nodeName"].string, pod: json["nodeName"].string == here ? json["targetRef"]["uid"].string : nil,
+      zoneHints: names(json["hints"]["forZones"]), nodeHints: names(json["hints"]["forNodes"]))
   }
 }

@@ -25,6 +25,9 @@ package struct ServiceState: Sendable {
   private var slices: [ObjectName: [ObjectName: SliceFacts]] = [:]
   private var serviceOfSlice: [ObjectName: ObjectName] = [:]
   private var dirty: Set<ObjectName> = []
+  /// Pods of this node that serve by these slices, by UID.
+  private var slicesOfPod: [String: Set<ObjectName>] = [:]
+  private var withdrawn = WithdrawnPods()
   /// By service: for each table, for each port.
   private var seats: [ObjectName: [[SeatedBackends]]] = [:]
   private var udp: [ObjectName: [UDPFrontend: Set<Backend>]] = [:]
@@ -53,10 +56,12 @@ package struct ServiceState: Sendable {
   }
 
   package mutating func put(slice json: JSON) {
-    guard let facts = SliceFacts(json) else { return remove(slice: json) }
+    guard let facts = SliceFacts(json, on: options.node.name) else { return remove(slice: json) }
     let old = serviceOfSlice[facts.name]
     if let old, old != facts.service { forget(slice: facts.name, of: old) }
     if slices[facts.service]?[facts.name] == facts { return }
+    note(pods: slices[facts.service]?[facts.name], isGone: true)
+    note(pods: facts, isGone: false)
     slices[facts.service, default: [:]][facts.name] = facts
     serviceOfSlice[facts.name] = facts.service
     dirty.insert(facts.service)
@@ -69,6 +74,7 @@ package struct ServiceState: Sendable {
 
   private mutating func forget(slice: ObjectName, of service: ObjectName) {
     serviceOfSlice[slice] = nil
+    note(pods: slices[service]?[slice], isGone: true)
     slices[service]?[slice] = nil
     if slices[service]?.isEmpty == true { slices[service] = nil }
     dirty.insert(service)
@@ -162,10 +168,53 @@ package struct ServiceState: Sendable {
     var found: [(endpoint: SliceFacts.Endpoint, port: UInt16)] = []
     for slice in slices[service.name]?.values ?? [:].values {
       for target in slice.ports where target.name == port.name && target.transport == port.transport {
-        for endpoint in slice.endpoints where endpoint.address.family == family { found.append((endpoint, target.port)) }
+        for endpoint in slice.endpoints where endpoint.address.family == family {
+          found.append((withdrawn.contains(endpoint.pod) ? endpoint.withdrawn : endpoint, target.port))
+        }
       }
     }
     return found
+  }
+
+  // MARK: - Pods of this node that end
+
+  private mutating func note(pods facts: SliceFacts?, isGone: Bool) {
+    for endpoint in facts?.endpoints ?? [] where endpoint.isReady || endpoint.isServingTerminating {
+      guard let pod = endpoint.pod, let slice = facts?.name else { continue }
+      if isGone {
+        slicesOfPod[pod]?.remove(slice)
+        if slicesOfPod[pod]?.isEmpty == true { slicesOfPod[pod] = nil }
+      } else {
+        slicesOfPod[pod, default: []].insert(slice)
+      }
+    }
+  }
+
+  /// UIDs of this node's pods to which services lead.
+  package var servedPods: Set<String> { Set(slicesOfPod.keys) }
+
+  /// Where services lead to the pod.
+  package func addresses(ofPod pod: String) -> Set<IPAddress> {
+    var found: Set<IPAddress> = []
+    for slice in slicesOfPod[pod] ?? [] {
+      let facts = serviceOfSlice[slice].flatMap { slices[$0]?[slice] }
+      for endpoint in facts?.endpoints ?? [] where endpoint.pod == pod { found.insert(endpoint.address) }
+    }
+    return found
+  }
+
+  /// From now on the pod counts as one that ends, whatever slices say; it never comes back under this UID.
+  package mutating func withdraw(pod: String) {
+    guard withdrawn.insert(pod) else { return }
+    dirty.formUnion((slicesOfPod[pod] ?? []).compactMap { serviceOfSlice[$0] })
+  }
+
+  /// Whether a slice still says that the pod serves and does not end: then other nodes send it connections.
+  package func isOffered(pod: String) -> Bool {
+    (slicesOfPod[pod] ?? []).contains { slice in
+      let facts = serviceOfSlice[slice].flatMap { slices[$0]?[slice] }
+      return facts?.endpoints.contains { $0.pod == pod && $0.isReady && !$0.isServingTerminating } ?? false
+    }
   }
 
   /// How many endpoints on this node serve each health-check port.
@@ -176,6 +225,30 @@ package struct ServiceState: Sendable {
       checks[service.healthCheckNodePort] = (name, local.count)
     }
     return checks
+  }
+}
+
+/// Pods that end, by UID. The oldest are forgotten: by then slices have told it.
+struct WithdrawnPods: Sendable {
+  static let most = 4_096
+
+  private var pods: Set<String> = []
+  private var order: [String] = []
+
+  func contains(_ pod: String?) -> Bool {
+    guard let pod, !pods.isEmpty else { return false }
+    return pods.contains(pod)
+  }
+
+  /// False: it was there.
+  mutating func insert(_ pod: String) -> Bool {
+    guard pods.insert(pod).inserted else { return false }
+    order.append(pod)
+    if order.count > Self.most {
+      for old in order.prefix(Self.most / 2) { pods.remove(old) }
+      order.removeFirst(Self.most / 2)
+    }
+    return true
   }
 }
 

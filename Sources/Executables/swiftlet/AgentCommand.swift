@@ -67,13 +67,14 @@ struct Agent: AsyncParsableCommand {
     let name = node.nodeName ?? Machine.hostname
     let address = node.nodeIP ?? Machine.address
     let serving = try certificate?.serving ?? ownCertificate(name, address)
+    let services = try servicesTransport(group) ?? HTTPTransport(config, userAgent: Membership.userAgent, group: group)
     let role = NodeRole(
       paths: paths, options: node, client: KubernetesClient(transport: transport),
-      servicesClient: KubernetesClient(
-        transport: try servicesTransport(group) ?? HTTPTransport(config, userAgent: Membership.userAgent, group: group)),
+      servicesClient: KubernetesClient(transport: services),
       serving: serving, callerAuthority: try callers(config), group: group, log: log)
-    try await Role.running([{ try await role.run { log.info("node \(name) is up, joined to \(config.server)") } }])
-    await transport.shutdown()
+    try await Self.closing([transport, services]) {
+      try await Role.running([{ try await role.run { log.info("node \(name) is up, joined to \(config.server)") } }])
+    }
   }
 
   private func runJoined(_ log: Logger) async throws {
@@ -87,18 +88,31 @@ struct Agent: AsyncParsableCommand {
     let serving = try await membership.serving(address) { try ownCertificate(name, address) }
     let (changes, continuation) = AsyncStream.makeStream(of: Credential.self)
     let client = KubernetesClient(transport: membership.transport)
+    let services = try servicesTransport(group)
     var role = NodeRole(
       paths: paths, options: node, client: client,
-      servicesClient: try servicesTransport(group).map { KubernetesClient(transport: $0) } ?? client,
+      servicesClient: services.map { KubernetesClient(transport: $0) } ?? client,
       serving: serving, callerAuthority: try callers(config), group: group, log: log)
     role.servingChanges = changes
     let ready = role
-    try await Role.running([
-      { try await ready.run { log.info("node \(name) is up, joined to \(config.server)") } },
-      { await membership.keepClient() },
-      { await membership.keepServing(serving, address) { continuation.yield($0) } },
-    ])
-    await membership.transport.shutdown()
+    try await Self.closing([services].compactMap { $0 }, membership.transport.shutdown) {
+      try await Role.running([
+        { try await ready.run { log.info("node \(name) is up, joined to \(config.server)") } },
+        { await membership.keepClient() },
+        { await membership.keepServing(serving, address) { continuation.yield($0) } },
+      ])
+    }
+  }
+
+  /// Closes connections also where the node does not start.
+  private static func closing(
+    _ transports: [HTTPTransport], _ more: () async -> Void = {}, _ body: () async throws -> Void
+  ) async throws {
+    var failure: (any Error)?
+    do { try await body() } catch { failure = error }
+    for transport in transports { await transport.shutdown() }
+    await more()
+    if let failure { throw failure }
   }
 
   private func servicesTransport(_ group: MultiThreadedEventLoopGroup) throws -> HTTPTransport? {

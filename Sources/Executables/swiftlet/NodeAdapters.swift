@@ -8,6 +8,7 @@ import NetworkPolicies
 import PodLifecycle
 import PodNetwork
 import PolicyRules
+import ServiceProxy
 import SystemPackage
 
 /// The container runtime as the kubelet's pod workers use it.
@@ -144,4 +145,12 @@ struct NetworkAdapter: PodNetworking {
     try await network.detach(sandbox: sandbox)
     await policies.release(sandbox: sandbox)
   }
+}
+
+/// The service proxy as the kubelet's pod workers use it.
+struct EndpointsAdapter: PodEndpoints {
+  let proxy: ServiceProxy
+
+  func serves(_ pod: String) -> Bool { proxy.serves(pod) }
+  func withdraw(_ pod: String, isTold: Bool) async { await proxy.withdraw(pod, isTold: isTold) }
 }

@@ -67,20 +67,21 @@ struct NodeRole {
       await images.list().map { (names: $0.names, bytes: $0.size) }
     }
     let network = try await startNetwork(agent, live: Set(recovered.map(\.id)))
+    let peers = try await NodeNetwork(role: self, agent: agent, network: network).start()
     let (volumes, environments) = makeVolumes(configuration, agent, events)
     let adapter = RuntimeAdapter(runtime: runtime)
     let policies = PolicyEnforcer(NodeServices.policies(nodeName: nodeName, options: options), client: servicesClient, log: log)
+    let services = try NodeServices(role: self, peers: peers)
     let kubelet = Kubelet(
       nodeAgent: agent, client: client, events: events, runtime: adapter, recovered: recovered, hooks: adapter.hooks,
       images: ImagesAdapter(store: images), network: NetworkAdapter(network: network, policies: policies), volumes: volumes,
-      environments: environments, group: group, log: log)
+      environments: environments, endpoints: EndpointsAdapter(proxy: services.proxy), group: group, log: log)
     let (endpoint, servers) = try await startServers(kubelet, images)
     onReady()
-    let services = NodeServices(
-      nodeName: nodeName, nodeAddress: nodeAddress, options: options, client: servicesClient, group: group, log: log)
     do {
       try await Role.together([
-        { try await kubelet.run() }, { try await services.run() }, { await policies.run() }, { try await followCertificates(endpoint) },
+        { try await kubelet.run() }, { try await services.run() }, { await policies.run() },
+        { try await peers?.run(client: servicesClient) }, { try await followCertificates(endpoint) },
       ])
     } catch is CancellationError {
     }

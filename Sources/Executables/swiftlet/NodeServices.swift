@@ -4,6 +4,7 @@ import KubernetesClient
 import Logging
 import NIOCore
 import NetworkPolicies
+import PodNetwork
 import ServiceProxy
 
 /// The services of a node: the rules that lead to them, and the DNS that names them.
@@ -18,6 +19,21 @@ struct NodeServices {
   let client: KubernetesClient
   let group: any EventLoopGroup
   let log: Logger
+  let proxy: ServiceProxy
+
+  init(role: NodeRole, peers: PeerNetwork?) throws {
+    nodeName = role.nodeName
+    nodeAddress = role.nodeAddress
+    options = role.options
+    client = role.servicesClient
+    group = role.group
+    log = role.log
+    var configuration = Self.proxy(
+      nodeName: nodeName, address: nodeAddress, interfacePrefix: options.interfacePrefix, podCIDR: options.podCIDR,
+      serviceCIDR: options.serviceCIDR)
+    configuration.hasOtherNodes = { peers?.hasOthers ?? true }
+    proxy = try ServiceProxy(configuration, client: client, log: log)
+  }
 
   /// The tenth address of the services' range, as in other clusters.
   static func dnsAddress(serviceCIDR: String) -> String? { IPv4Range(serviceCIDR)?.address(at: 10) }
@@ -53,12 +69,8 @@ struct NodeServices {
   }
 
   func run() async throws {
-    let proxy = try ServiceProxy(
-      Self.proxy(
-        nodeName: nodeName, address: nodeAddress, interfacePrefix: options.interfacePrefix, podCIDR: options.podCIDR,
-        serviceCIDR: options.serviceCIDR), client: client, log: log)
     try await withThrowingTaskGroup(of: Void.self) { tasks in
-      tasks.addTask { try await proxy.run() }
+      tasks.addTask { [proxy] in try await proxy.run() }
       if let configuration = Self.dns(address: nodeAddress, options: options) {
         let dns = try ClusterDNS(configuration, group: group, log: log)
         tasks.addTask { [client, log] in

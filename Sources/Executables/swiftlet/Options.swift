@@ -1,6 +1,7 @@
 import APIServer
 import ArgumentParser
 import Logging
+import PodNetwork
 import SystemPackage
 
 /// Where things lie on this machine. Every path is an option, so that several instances can run side by side.
@@ -109,6 +110,13 @@ struct NodeOptions: ParsableArguments {
   @Option(name: .customLong("registry-config"), help: "A JSON file with mirrors, plain-HTTP hosts and CA files of image registries.")
   var registryConfig: String?
 
+  @Option(
+    name: .customLong("pod-network-backend"),
+    help: ArgumentHelp(
+      "How pods of other nodes are reached: auto (host-gw where the node is on the same segment, else vxlan), host-gw, vxlan, wireguard, or none.",
+      valueName: "backend"))
+  var podNetworkBackend = NetworkBackend.auto
+
   @Option(name: .customLong("interface-prefix"), help: "The first letters of the names of pods' links on the host.")
   var interfacePrefix = "swl"
 
@@ -146,6 +154,8 @@ struct NodeOptions: ParsableArguments {
       }
   }
 }
+
+extension NetworkBackend: ExpressibleByArgument {}
 
 /// Who knows the machines from outside.
 enum CloudProvider: String, ExpressibleByArgument, CaseIterable {

@@ -15,6 +15,8 @@ package struct TrackedFlow: Sendable, Hashable {
   package let original: Tuple
   /// As answers are; its source is where the flow leads.
   package let reply: Tuple
+  /// A TCP connection that is being made or is established in both directions.
+  package let isOpen: Bool
   /// For deletion: CTA_TUPLE_ORIG as it came, CTA_ID and CTA_ZONE.
   fileprivate let originalBytes: [UInt8]
   fileprivate let identifier: [UInt8]
@@ -28,6 +30,9 @@ package struct TrackedFlow: Sendable, Hashable {
     else { return nil }
     self.original = original
     self.reply = reply
+    // CTA_PROTOINFO, _TCP, _TCP_STATE: SYN_SENT, SYN_RECV, ESTABLISHED
+    let state = attributes[4].flatMap { NetlinkAttributes($0)[1] }.flatMap { NetlinkAttributes($0)[1] }?.first
+    isOpen = state.map { (1...3).contains($0) } ?? false
     originalBytes = [UInt8](first)
     identifier = attributes[12].map { [UInt8]($0) } ?? []
     zone = attributes[18].map { [UInt8]($0) } ?? []

@@ -135,7 +135,7 @@ extension NetlinkRequest {
 
 extension NetlinkWriter {
   /// struct ifinfomsg. `isUp` nil leaves the state alone.
-  fileprivate mutating func linkHeader(index: Int32, isUp: Bool? = nil) {
+  mutating func linkHeader(index: Int32, isUp: Bool? = nil) {
     append(native: UInt16(0))  // AF_UNSPEC, padding
     append(native: UInt16(0))
     append(native: index)

@@ -11,7 +11,7 @@ import SystemPackage
 ///
 /// Calls block, each for as long as the kernel works on it: rtnetlink answers inside `send`. Use it on a `NamespaceThread`.
 package final class NetlinkSocket: Sendable {
-  package enum Family: Int32, Sendable { case route = 0, netfilter = 12 }
+  package enum Family: Int32, Sendable { case route = 0, netfilter = 12, generic = 16 }
 
   /// The kernel fills dump datagrams up to 32 KiB; a reply that is larger is an error.
   static let receiveBytesMax = 65_536

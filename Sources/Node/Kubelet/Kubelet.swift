@@ -54,12 +54,14 @@ package final class Kubelet: Sendable {
   package init(
     nodeAgent: NodeAgent, client: KubernetesClient, events: EventRecorder, runtime: any PodRuntime, recovered: [SandboxState],
     hooks: RuntimeHooks, images: any PodImages, network: any PodNetworking, volumes: any PodVolumes,
-    environments: any PodEnvironments, group: any EventLoopGroup, clock: KubeletClock = .system, log: Logger
+    environments: any PodEnvironments, endpoints: (any PodEndpoints)? = nil, group: any EventLoopGroup, clock: KubeletClock = .system,
+    log: Logger
   ) {
     let configuration = nodeAgent.configuration
     services = PodServices(
       configuration: configuration, client: client, runtime: runtime,
-      images: ImageManager(images: images, client: client, events: events, clock: clock), network: network, volumes: volumes,
+      images: ImageManager(images: images, client: client, events: events, clock: clock), network: network, endpoints: endpoints,
+      volumes: volumes,
       environments: environments, events: events,
       prober: Prober(runtime: runtime, http: ProbeClient(group: group), group: group, clock: clock, version: configuration.version),
       runtimeClasses: RuntimeClasses(client: client), clock: clock,

@@ -34,6 +34,7 @@ package final class NodeAgent: Sendable {
     var writtenAt = Timestamp(secondsSinceEpoch: 0)
     var changed: AsyncStream<Void>.Continuation?
     var conditions = PressureConditions()
+    var network: NetworkState?
   }
 
   package init(
@@ -58,6 +59,15 @@ package final class NodeAgent: Sendable {
     let changed = state.withLock { state in
       defer { state.problems = problems }
       return state.problems == problems ? nil : state.changed
+    }
+    changed?.yield()
+  }
+
+  /// Says whether pods of other nodes are reached. Written at once where it changes.
+  package func set(network: NetworkState) {
+    let changed = state.withLock { state in
+      defer { state.network = network }
+      return state.network == network ? nil : state.changed
     }
     changed?.yield()
   }
@@ -115,7 +125,7 @@ package final class NodeAgent: Sendable {
       facts: facts,
       pressure: MachinePressure(
         memory: active.contains("MemoryPressure"), disk: active.contains("DiskPressure"), processes: active.contains("PIDPressure")),
-      problems: state.withLock { $0.problems }, images: await images())
+      problems: state.withLock { $0.problems }, images: await images(), network: state.withLock { $0.network })
   }
 
   private func registerOnce() async throws -> JSON {

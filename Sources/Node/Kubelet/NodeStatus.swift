@@ -10,14 +10,24 @@ package struct NodeStatusInput: Sendable {
   package var problems: [String]
   /// name(s) and bytes of the images here.
   package var images: [(names: [String], bytes: Int64)]
+  /// Whether other nodes' pods are reached; nil: that is not ours to say.
+  package var network: NetworkState?
   package init(
-    facts: MachineFacts, pressure: MachinePressure = .init(), problems: [String] = [], images: [(names: [String], bytes: Int64)] = []
+    facts: MachineFacts, pressure: MachinePressure = .init(), problems: [String] = [], images: [(names: [String], bytes: Int64)] = [],
+    network: NetworkState? = nil
   ) {
     self.facts = facts
     self.pressure = pressure
     self.problems = problems
     self.images = images
+    self.network = network
   }
+}
+
+/// The pod network between nodes, as the condition NetworkUnavailable tells it.
+package enum NetworkState: Hashable, Sendable {
+  case available
+  case unavailable(String)
 }
 
 /// Bytes of memory kept back for the node itself: upstream's hard eviction limit.
@@ -151,6 +161,14 @@ private func nodeConditions(
     pressure(
       "PIDPressure", input.pressure.processes, ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
       ("KubeletHasSufficientPID", "kubelet has sufficient PID available")))
+  if let network = input.network {
+    result.removeAll { $0["type"].string == "NetworkUnavailable" }
+    switch network {
+    case .available:
+      result.append(condition("NetworkUnavailable", "False", "PodNetworkReady", "pods of other nodes are reached"))
+    case .unavailable(let message): result.append(condition("NetworkUnavailable", "True", "PodNetworkFailed", message))
+    }
+  }
   if !configuration.missingControllers.isEmpty {
     let names = configuration.missingControllers.joined(separator: ", ")
     result.append(

@@ -12,6 +12,8 @@ package struct PodServices: Sendable {
   package let runtime: any PodRuntime
   package let images: ImageManager
   package let network: any PodNetworking
+  /// Nil: nobody on this node is asked before a pod ends.
+  package let endpoints: (any PodEndpoints)?
   package let volumes: any PodVolumes
   package let environments: any PodEnvironments
   package let events: EventRecorder

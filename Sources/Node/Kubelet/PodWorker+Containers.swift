@@ -207,6 +207,7 @@ extension PodWorker {
     let hook = pod.container(named: name)?.container.lifecycle["preStop"] ?? .null
     let (machine, action) = KillMachine.begin(hasHook: !hook.isNull, deadline: deadline, now: now)
     kills[name] = machine
+    if reason == .podTerminates { withdraw(deadline: deadline, now: now) }
     kill(name, run.id, action)
   }
 
@@ -216,12 +217,25 @@ extension PodWorker {
     case .runHook(let deadline): runPreStop(name, id, deadline)
     case .sendStopSignal(let killAt):
       armKill(name, killAt)
-      send(stopSignal(of: name), to: id)
+      stop(name, id)
     case .sendKill:
       killTimers.removeValue(forKey: name)?.cancel()
       send(SIGKILL, to: id)
     case .rearm(let time): armKill(name, time)
     }
+  }
+
+  private func stop(_ name: String, _ id: String) {
+    guard let withdrawal else { return send(stopSignal(of: name), to: id) }
+    begin("stop/\(name)") { worker in
+      await withdrawal.value
+      await worker.stopNow(name, id)
+    }
+  }
+
+  private func stopNow(_ name: String, _ id: String) {
+    guard observed[name].run?.id == id, observed[name].isRunning, kills[name]?.state == .signalled else { return }
+    send(stopSignal(of: name), to: id)
   }
 
   private func stopSignal(of name: String) -> Int32 {

@@ -44,6 +44,8 @@ actor PodWorker {
   /// Runs that are stopped to be started anew, by container id.
   var restarting: Set<String> = []
   var killTimers: [String: Task<Void, Never>] = [:]
+  /// Services let go of the pod; containers are told to stop when it is done.
+  var withdrawal: Task<Void, Never>?
   /// Exits that the runtime told before the start returned, by container id.
   var earlyExits: [String: ContainerState] = [:]
   /// Images held for containers, by container id: the writing of a lease may take as long as the container's start.

@@ -64,6 +64,14 @@ package protocol PodNetworking: Sendable {
   func addresses(of sandbox: String) -> [String]
 }
 
+/// The rules that lead from services to this node's pods.
+package protocol PodEndpoints: Sendable {
+  /// Whether services lead to the pod; asked for each pod that ends, so it has to be quick.
+  func serves(_ pod: String) -> Bool
+  /// Returns when no new connection comes to the pod any more, or when cancelled. `isTold`: the API knows that it ends.
+  func withdraw(_ pod: String, isTold: Bool) async
+}
+
 /// A pod's volumes and files, from its spec to paths that can be mounted.
 package protocol PodVolumes: Sendable {
   /// Makes every volume of the pod ready and keeps those from the API up to date until `teardown`.

@@ -55,6 +55,7 @@ package final class PodNetwork: Sendable {
       try failing("prepare the host for pods") {
         let mtu = try configuration.mtu.map { UInt32($0) } ?? worker.defaultMTU()
         try takeRange(worker)
+        try takeCluster(worker)
         try settings.apply()
         try worker.route.request(.putRoute(PodWiring.emptyRange(plan.pods)))
         try noteStrays(worker)
@@ -103,6 +104,8 @@ package final class PodNetwork: Sendable {
     try worker.thread.performBlocking { [self] in
       try failing("remove the pod network") {
         try worker.deleteLinks(worker.ownLinks(plan).values.map(\.index), plan: plan)
+        try PeerKernel.remove(
+          plan, cluster: [try NodeRange.cluster(configuration.stateDirectory) ?? plan.cluster].map { $0.ofEitherFamily }, worker)
         try worker.netfilter.commit(.deleting(plan.table))
         if let range = try NodeRange.read(configuration.stateDirectory) { try deleteRoute(of: range, worker) }
         // Every instance that is at work here has the route of its range.
@@ -111,9 +114,8 @@ package final class PodNetwork: Sendable {
       }
     }
     close()
-    for name in ["leases", "leases.new", "settings.new", NodeRange.name, NodeRange.name + ".new", "lock"] {
-      removeFile(configuration.stateDirectory.appending(name))
-    }
+    let kept = ["leases", "settings", NodeRange.name, NodeRange.clusterName].flatMap { [$0, $0 + ".new"] }
+    for name in kept + [WireGuardTunnel.keyName, "lock"] { removeFile(configuration.stateDirectory.appending(name)) }
   }
 
   /// The range is on disk before its route is on the host: `remove` takes away exactly this route, whatever it is told.
@@ -123,6 +125,17 @@ package final class PodNetwork: Sendable {
     if let recorded { try deleteRoute(of: recorded, worker) }  // the cluster gave the node another range
     try NodeRange.write(plan.pods, configuration.stateDirectory)
   }
+
+  /// So is the cluster's range: `remove` finds the routes to other nodes by it.
+  private func takeCluster(_ worker: NetworkWorker) throws {
+    let recorded = try NodeRange.cluster(configuration.stateDirectory)
+    if recorded == plan.cluster { return }
+    if let recorded { try PeerKernel.remove(plan, cluster: [recorded.ofEitherFamily], worker) }
+    try NodeRange.write(plan.cluster, configuration.stateDirectory, as: NodeRange.clusterName)
+  }
+
+  /// What links of new pods get.
+  func set(mtu: UInt32) { state.withLock { $0.mtu = mtu } }
 
   private func deleteRoute(of range: IPv4Prefix, _ worker: NetworkWorker) throws {
     do {

@@ -134,6 +134,9 @@ struct NetworkPlan: Sendable, Hashable {
   /// The group that links enter to be deleted together.
   var doomedGroup: UInt32 { group | 0x4000_0000 }
 
+  /// Of devices that lead to other nodes: never deleted along with pods' links.
+  var deviceGroup: UInt32 { group ^ 0x2000_0000 }
+
   /// The host end's name. The address is part of it, so that a new lease of the same sandbox never meets its own dying link.
   func interfaceName(sandbox: String, address: IPv4Address) -> String {
     let digits = Array("abcdefghijklmnopqrstuvwxyz234567")

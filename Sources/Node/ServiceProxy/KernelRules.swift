@@ -73,6 +73,22 @@ package final class KernelRules: Sendable {
     }
   }
 
+  /// How many TCP connections through services lead to these addresses and have not begun to end.
+  package func openConnections(to addresses: Set<IPAddress>) async throws -> Int {
+    try await thread.perform { [socket] in
+      var count = 0
+      for family in Set(addresses.map(\.family)) {
+        for message in try socket.dump(.flows(family)) {
+          guard let flow = TrackedFlow(message), flow.isOpen, addresses.contains(flow.reply.source),
+            flow.original.destination != flow.reply.source
+          else { continue }
+          count += 1
+        }
+      }
+      return count
+    }
+  }
+
   /// Ends flows of UDP that came in at one of the frontends and lead to no backend that it still has. Answers how many there were.
   package func endStaleFlows(_ frontends: [UDPFrontend: Set<Backend>], nodeAddresses: Set<IPAddress>) async throws -> Int {
     if frontends.isEmpty { return 0 }

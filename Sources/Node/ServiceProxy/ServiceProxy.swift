@@ -4,6 +4,7 @@ import Logging
 import NFTables
 import Netlink
 import ServiceRules
+import Synchronization
 
 /// Keeps the kernel's rules equal to what Services and EndpointSlices say. Changes that come while the kernel is being told others wait
 /// and go together in the next transaction; nothing else makes them wait.
@@ -12,22 +13,31 @@ package actor ServiceProxy {
   static let retryMin = 50
   static let retryMax = 1_000
 
-  private let configuration: ServiceProxyConfiguration
+  let configuration: ServiceProxyConfiguration
   private let client: KubernetesClient
-  private let log: Logger
+  let log: Logger
   private let kernel: KernelRules
   private let tables: Set<Table>
-  private var state: ServiceState
+  var state: ServiceState
   private var hasServices = false
   private var hasSlices = false
-  private var isTelling = false
+  var isTelling = false
   /// The kernel's tables may differ from what we told it.
-  private var mustCompare = true
+  var mustCompare = true
   /// Where stale flows of UDP may be, and what is not stale there.
   private var flowsToCheck: [UDPFrontend: Set<Backend>] = [:]
   private var retry = retryMin
   package private(set) var statistics = ProxyStatistics()
   private var health: ProxyHealthServers?
+  /// Reads flows while `kernel` is busy with rules; made when first needed.
+  var flows: KernelRules?
+  /// Changes that came, and those of them that the kernel has.
+  var wanted = 0
+  var told = 0
+  /// Those who wait until something is in the kernel, or in the slices.
+  var waiters: [Int: AsyncStream<Void>.Continuation] = [:]
+  var waiterNumber = 0
+  nonisolated let served = Mutex<Set<String>>([])
 
   package init(_ configuration: ServiceProxyConfiguration, client: KubernetesClient, log: Logger) throws {
     self.configuration = configuration
@@ -103,7 +113,10 @@ package actor ServiceProxy {
     case .changed(let object): state.put(slice: object)
     case .deleted(let object): state.remove(slice: object)
     }
+    let pods = state.servedPods
+    served.withLock { $0 = pods }
     tell()
+    wakeWaiters()
   }
 
   private func take(node event: ReflectorEvent) {
@@ -127,7 +140,8 @@ package actor ServiceProxy {
   }
 
   /// Nothing is told before both lists are known: half of them would take away what works.
-  private func tell() {
+  func tell() {
+    wanted += 1
     guard hasServices, hasSlices, !isTelling, mustCompare || state.hasChanges else { return }
     isTelling = true
     statistics.queued = .now
@@ -141,6 +155,7 @@ package actor ServiceProxy {
     let began = ContinuousClock.now
     let compares = mustCompare
     mustCompare = false
+    let reached = wanted
     flowsToCheck.merge(state.update()) { _, new in new }
     let touched = flowsToCheck
     do {
@@ -160,6 +175,8 @@ package actor ServiceProxy {
       let ended = try await kernel.endStaleFlows(touched, nodeAddresses: Set(state.options.node.nodePortAddresses))
       flowsToCheck = [:]
       retry = Self.retryMin
+      told = reached
+      wakeWaiters()
       statistics.told(changes: count, wasFull: compares, flows: ended, took: ContinuousClock.now - began)
       await health?.set(state.healthChecks)
     } catch {

@@ -18,6 +18,8 @@ package struct ServiceProxyConfiguration: Sendable {
   /// Cluster addresses that this machine answers itself.
   package var servedHere: [String] = []
   package var masqueradesAll = false
+  /// Whether pods of other nodes may use services that lead here.
+  package var hasOtherNodes: @Sendable () -> Bool = { true }
   /// The network namespace that plays the host; nil: that of the process.
   package var hostNamespace: SharedDescriptor?
   /// Where /healthz and /livez are served; nil: nowhere. Port 0 chooses one.

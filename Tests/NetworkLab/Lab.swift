@@ -8,17 +8,17 @@ import SystemPackage
   import Glibc
 #endif
 
-struct LabFailure: Error, CustomStringConvertible {
-  let description: String
-  init(_ description: String) { self.description = description }
+package struct LabFailure: Error, CustomStringConvertible {
+  package let description: String
+  package init(_ description: String) { self.description = description }
 }
 
 /// A machine of a test: a network namespace that goes with it. Nothing touches the host's own.
-final class Machine: Sendable {
-  let name: String
-  let thread: NamespaceThread
+package final class Machine: Sendable {
+  package let name: String
+  package let thread: NamespaceThread
 
-  init(_ name: String) throws {
+  package init(_ name: String) throws {
     self.name = name
     thread = try NamespaceThread(.new)
     try run("ip link set lo up")
@@ -26,7 +26,7 @@ final class Machine: Sendable {
 
   /// Runs a shell command inside and answers what it printed; throws where it fails.
   @discardableResult
-  func run(_ command: String) throws -> String {
+  package func run(_ command: String) throws -> String {
     try thread.performBlocking {
       guard let pipe = popen(command + " 2>&1", "r") else { throw LabFailure("popen: \(errno)") }
       var output: [UInt8] = []
@@ -43,18 +43,18 @@ final class Machine: Sendable {
     }
   }
 
-  func write(_ setting: String, _ value: String) throws { try thread.performBlocking { try Sysctl.write(setting, value) } }
+  package func write(_ setting: String, _ value: String) throws { try thread.performBlocking { try Sysctl.write(setting, value) } }
 }
 
 /// A node with two pods, and a client outside that routes services' and pods' addresses to the node.
 ///
 ///     a (10.244.0.11), b (10.244.0.12) -- node (192.0.2.1) -- outside (192.0.2.2)      and the same with fd00:: addresses
-final class Lab: Sendable {
-  let node: Machine
-  let outside: Machine
-  let pods: [Machine]
+package final class Lab: Sendable {
+  package let node: Machine
+  package let outside: Machine
+  package let pods: [Machine]
 
-  init(pods names: [String] = ["a", "b"]) throws {
+  package init(pods names: [String] = ["a", "b"]) throws {
     node = try Machine("node")
     outside = try Machine("outside")
     pods = try names.map { try Machine($0) }
@@ -78,8 +78,8 @@ final class Lab: Sendable {
     }
   }
 
-  static func address(_ pod: Int) -> String { "10.244.0.\(11 + pod)" }
-  static func address6(_ pod: Int) -> String { "fd00:244::\(11 + pod)" }
+  package static func address(_ pod: Int) -> String { "10.244.0.\(11 + pod)" }
+  package static func address6(_ pod: Int) -> String { "fd00:244::\(11 + pod)" }
 
   private func connect(_ machine: Machine, _ name: String) throws {
     let route = try node.thread.performBlocking { try NetlinkSocket(.route) }
@@ -94,15 +94,15 @@ final class Lab: Sendable {
   private static func hardwareAddress() -> HardwareAddress { HardwareAddress([2] + (0..<5).map { _ in UInt8.random(in: 0...255) }) }
 }
 
-enum Transport: Sendable { case tcp, udp }
+package enum Transport: Sendable { case tcp, udp }
 
 /// Answers every connection, or datagram, with its name and the client's address, until it is stopped.
-final class Echo: Sendable {
+package final class Echo: Sendable {
   private let isStopped = Mutex(false)
   private let thread: NamespaceThread
   private let socket: SharedDescriptor
 
-  init(on machine: Machine, _ transport: Transport = .tcp, port: UInt16, name: String? = nil) throws {
+  package init(on machine: Machine, _ transport: Transport = .tcp, port: UInt16, name: String? = nil) throws {
     let text = name ?? machine.name
     thread = try NamespaceThread(.existing(machine.thread.namespace))
     socket = try thread.performBlocking {
@@ -153,22 +153,22 @@ final class Echo: Sendable {
       ? IPv4Address(UInt32(truncatingIfNeeded: address.low)).description : address.description
   }
 
-  func stop() { isStopped.withLock { $0 = true } }
+  package func stop() { isStopped.withLock { $0 = true } }
   deinit { stop() }
 }
 
 /// What a client met.
-enum Answer: Equatable, Sendable {
+package enum Answer: Equatable, Sendable {
   /// The server's name and whom it saw.
   case from(String, seen: String)
   case refused, nothing
 
-  var server: String? { if case .from(let name, _) = self { name } else { nil } }
+  package var server: String? { if case .from(let name, _) = self { name } else { nil } }
 }
 
 extension Machine {
   /// Connects (or sends a datagram) and reads the answer. `port` of the client: 0 chooses one.
-  func call(_ address: String, _ port: UInt16, _ transport: Transport = .tcp, from clientPort: UInt16 = 0) async throws -> Answer {
+  package func call(_ address: String, _ port: UInt16, _ transport: Transport = .tcp, from clientPort: UInt16 = 0) async throws -> Answer {
     try await thread.perform {
       let isV6 = address.contains(":")
       let raw = socket(
@@ -220,4 +220,4 @@ private func withAddress6(_ text: String, _ port: UInt16, _ body: (UnsafePointer
   }
 }
 
-let isRoot = geteuid() == 0
+package let isRoot = geteuid() == 0
