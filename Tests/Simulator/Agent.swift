@@ -215,8 +215,9 @@ final class Agent: Sendable {
     let code = world.roll { $0.chance(0.1) } ? 1 : 0
     Task {
       await world.sleep(seconds)
-      guard let container = machine.container(uid), container.exitCode == nil, container.runs == runs else { return }
-      machine.exit(uid, code: code)
+      guard let container = machine.container(uid), container.runs == runs else { return }
+      // The time of an agent that has crashed since may have been up first; the one that is there now must hear of it all the same.
+      if container.exitCode == nil { machine.exit(uid, code: code) }
       workers.withLock { $0[uid] }?.wake.yield()
     }
   }
