@@ -25,6 +25,9 @@ struct APICall: Sendable {
   /// The HTTP request it came in, for upgrades; nil for calls in this process.
   var served: ServedRequest?
 
+  /// The answer is wanted as a whole beside being sent.
+  var keepsAnswer = false
+
   /// Whether the answer goes out as plain JSON, the form in which objects are stored.
   var sendsStoredBytes: Bool {
     guard served != nil, let answerForm else { return false }

@@ -71,6 +71,7 @@ extension APIServer {
       hasMessages: target.resource.custom == nil && target.resource.group != MetricsAPI.group,
       hasTables: !["authentication.k8s.io", "authorization.k8s.io"].contains(target.resource.group),
       include: call.parameter("includeObject"))
+    call.keepsAnswer = trail?.keepsAnswer ?? false
     let result = try await perform(call, target, &warnings)
     trail?.note(result)
     return try response(result, call, warnings)
@@ -183,11 +184,8 @@ extension APIServer {
   private static func bytes(_ bytes: [UInt8], _ type: String, _ status: Int, _ call: APICall, _ warnings: Warnings) -> ServedResponse {
     var headers = headers(type, warnings)
     var body = bytes
-    if bytes.count > Gzip.bytesMin, call.served?.headers[canonicalForm: "accept-encoding"].contains("gzip") == true,
-      let packed = Gzip.compress(bytes)
-    {
-      headers.add(name: "Content-Encoding", value: "gzip")
-      headers.add(name: "Vary", value: "Accept-Encoding")
+    if bytes.count > Gzip.bytesMin, let served = call.served, Gzip.isTaken(by: served), let packed = Gzip.compress(bytes) {
+      Gzip.mark(&headers)
       body = packed
     }
     return ServedResponse(status: HTTPResponseStatus(statusCode: status), headers: headers, body: .bytes(ByteBuffer(bytes: body)))

@@ -96,6 +96,20 @@ extension Resources {
   /// How many objects are read from the store at a time while a selector looks for matches.
   static let scanPageSize = 500
 
+  /// The beginning of a list of everything, with the prefix of its keys; nil where a selector has to look at the objects.
+  func firstPage(_ call: APICall, _ request: ResourceRequest, limit: Int) async throws -> (prefix: String, page: Page)? {
+    let selection = try Selection(call, request)
+    guard selection.selectsEverything else { return nil }
+    let prefix = ResourceRequest.prefix(request.resource, namespace: request.namespace)
+    let revision = try await listRevision(call)
+    do {
+      return (prefix, try await store.list(prefix: prefix, after: nil, limit: limit, at: revision))
+    } catch let error as RevisionStoreError {
+      guard case .compacted = error.code else { throw error }
+      throw expiredList(after: nil)
+    }
+  }
+
   func list(_ call: APICall, _ request: ResourceRequest) async throws -> ListPage {
     let selection = try Selection(call, request)
     var prefix = ResourceRequest.prefix(request.resource, namespace: request.namespace)

@@ -55,6 +55,7 @@ extension APIServer {
   private func collection(_ call: APICall, _ request: ResourceRequest) async throws -> APIResult {
     let form = call.answerForm ?? AnswerForm()
     if call.flag("watch") { return .watch(try resources.watchRequest(call, request)) }
+    if let streamed = try await streamed(call, request) { return streamed }
     let page = try await resources.list(call, request)
     if page.next == nil { listSizes.note(request.resource.plural, page.items.count) }
     switch form.rendering {

@@ -109,6 +109,9 @@ final class AuditTrail: Sendable {
     }
   }
 
+  /// The answer's object goes into the log, so it must be there as a whole.
+  var keepsAnswer: Bool { state.withLock { $0.verdict.level == .requestResponse } }
+
   func note(_ result: APIResult) {
     state.withLock { state in
       guard state.verdict.level > .none, case .object(let object, _) = result else {
