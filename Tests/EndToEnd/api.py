@@ -280,3 +280,18 @@ def policies(node):
         node.out(*many, "-n", "kube-public")
     finally:
         node.out("delete", "validatingadmissionpolicybinding/e2e", "validatingadmissionpolicy/e2e")
+
+
+@test
+def a_long_list_is_whole(node):
+    """More objects than the server reads at a time come in one answer, packed for kubectl and plain for others."""
+    node.out("create", "namespace", "long")
+    items = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"m{i}", "namespace": "long"}, "data": {"text": "x" * 300}} for i in range(1_050)]
+    node.out("create", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    wanted = sorted([item["metadata"]["name"] for item in items] + ["kube-root-ca.crt"])
+    names = lambda answer: [item["metadata"]["name"] for item in answer["items"]]
+    plain = json.loads(node.call("GET", "/api/v1/namespaces/long/configmaps"))
+    expect(names(plain) == wanted, f"{len(plain['items'])} of {len(wanted)}")
+    packed = names(json.loads(node.out("get", "configmaps", "-n", "long", "--chunk-size=0", "-o", "json")))
+    expect(packed == wanted, f"{len(packed)} of {len(wanted)}")
+    node.out("delete", "namespace", "long")
