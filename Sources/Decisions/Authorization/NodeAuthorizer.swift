@@ -85,7 +85,7 @@ package enum NodeAuthorizer {
     switch request.verb {
     // NodeRestriction sees for which pod it is.
     case "create": return .allowed(reason: "")
-    // Unlike upstream: a node reads single PodCertificateRequests by the field selector as well; there is no graph of them.
+    // Unlike upstream: a node lists and watches its PodCertificateRequests by spec.nodeName, and may not get one by its name.
     case "list", "watch":
       return request.fields["spec.nodeName"] == node
         ? .allowed(reason: "") : .noOpinion(reason: "can only list/watch podcertificaterequests with spec.nodeName field selector")

@@ -17,6 +17,7 @@ extension Cluster {
   /// Chooses a node for a pod. `profileIndex` tells profiles' tables apart.
   package func decide(_ pod: PodRecord, _ plan: SchedulingPlan, profileIndex: Int = 0) -> Decision {
     guard nodeCount > 0 else { return .refuse(Refusal(message: "no nodes available to schedule pods", filters: [])) }
+    // Unlike upstream: devices of ResourceClaims are not allocated, and claims are not made of templates; pods that want some wait.
     if pod.wantsDevices { return refuseAll(pod, "cannot allocate all claims", plan) }
     var volumes: VolumeNeeds?
     if !pod.claims.isEmpty {
