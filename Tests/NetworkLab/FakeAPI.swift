@@ -10,6 +10,12 @@ package final class FakeAPI: APITransport {
   }
 
   private let state = Mutex(State())
+  private let silent = Mutex(false)
+  /// Every request fails.
+  package var isSilent: Bool {
+    get { silent.withLock { $0 } }
+    set { silent.withLock { $0 = newValue } }
+  }
 
   private static func plural(_ path: String) -> String { String(path.split(separator: "/").last ?? "") }
 
@@ -31,6 +37,7 @@ package final class FakeAPI: APITransport {
   }
 
   package func send(_ request: APIRequest) async throws -> APIResponse {
+    if isSilent { throw LabFailure("nobody answers") }
     let items = state.withLock { Array(($0.objects[Self.plural(request.path)] ?? [:]).values) }
     return APIResponse(status: 200, body: ["metadata": ["resourceVersion": "1"], "items": .array(items)])
   }

@@ -20,6 +20,7 @@ struct EnforcerTests {
     lab = try Lab()
     var configuration = PolicyConfiguration(nodeName: "node", tableName: "policies")
     configuration.families = [.ipv4, .ipv6]
+    configuration.patienceSeconds = 2
     configuration.hostNamespace = lab.node.thread.namespace
     enforcer = PolicyEnforcer(configuration, client: KubernetesClient(transport: api), log: Logger(label: "test"))
     api.put("namespaces", ["metadata": ["name": "default", "labels": ["team": "red"]]])
@@ -108,6 +109,22 @@ struct EnforcerTests {
     #expect(try await lab.outside.call(Lab.address(0), 8080) == .nothing)
     await enforcer.release(sandbox: "s")
     #expect(try await eventually { try tables().isEmpty })
+  }
+
+  /// The server is away when an agent starts again: what held before goes on to hold.
+  @Test func rulesFromBeforeOutliveASilentServer() async throws {
+    try lab.node.run("nft add table ip policies")
+    let silent = FakeAPI()
+    silent.isSilent = true
+    var configuration = PolicyConfiguration(nodeName: "node", tableName: "policies")
+    configuration.hostNamespace = lab.node.thread.namespace
+    configuration.silenceSeconds = 1
+    let enforcer = PolicyEnforcer(configuration, client: KubernetesClient(transport: silent), log: Logger(label: "test"))
+    let running = Task { await enforcer.run() }
+    defer { running.cancel() }
+    let facts = try #require(PolicyPod(pod(0), addresses: [Lab.address(0)]))
+    #expect(try await eventually(within: .seconds(60)) { (try? await enforcer.protect(facts, sandbox: "s")) != nil })
+    #expect(try tables() == "table ip policies\n")
   }
 
   /// Without an answer from the server nobody is waited for for ever.

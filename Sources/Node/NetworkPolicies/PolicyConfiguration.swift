@@ -11,6 +11,10 @@ package struct PolicyConfiguration: Sendable {
   /// Where this node itself answers for the cluster's DNS server: to policies it is a pod of kube-system with the label
   /// `k8s-app=kube-dns`, because that is how they name it.
   package var dnsAddresses: [String] = []
+  /// Seconds that the start of a pod waits until its policies hold. Then it fails and is tried again.
+  package var patienceSeconds = 10.0
+  /// Seconds after which nobody waits for the first list of policies any more: this cluster does not let us read them, or is away.
+  package var silenceSeconds = 20.0
   /// The network namespace that plays the host; nil: that of the process.
   package var hostNamespace: SharedDescriptor?
 

@@ -11,16 +11,14 @@ package actor PolicyEnforcer {
   /// Milliseconds before the kernel is told again after it refused; doubles up to the second.
   static let retryMin = 50
   static let retryMax = 1_000
-  /// Seconds that the start of a pod waits until its policies hold. Then it fails and is tried again.
-  static let patienceSeconds = 10
-  /// Seconds after which nobody waits for the first list of policies any more: this cluster does not let us read them.
-  static let silenceSeconds = 20
 
   private let configuration: PolicyConfiguration
   private let client: KubernetesClient
   private let log: Logger
   private var state: PolicyState
   private var known = Known()
+  /// Pods that start wait for the first list of policies.
+  private var isPatient = true
   /// Pods of this node by sandbox, from before their containers start until their addresses are free.
   private var local: [String: PolicyPod] = [:]
 
@@ -57,8 +55,8 @@ package actor PolicyEnforcer {
 
   /// Runs until the task is cancelled. Rules stay: a pod does not become open because the agent is away.
   package func run() async {
-    let silence = Task { [weak self] in
-      try await Task.sleep(for: .seconds(Self.silenceSeconds))
+    let silence = Task { [weak self, configuration] in
+      try await Task.sleep(for: .seconds(configuration.silenceSeconds))
       await self?.stopWaitingForPolicies()
     }
     let policies = ResourcePath(group: "networking.k8s.io", "networkpolicies")
@@ -76,28 +74,30 @@ package actor PolicyEnforcer {
   // MARK: the pods of this node
 
   /// Returns when the policies of a pod hold for its addresses, so that none of its containers is ever without.
-  /// - Throws: `PolicyError` after `patienceSeconds`
+  /// - Throws: `PolicyError` after the configured patience
   package func protect(_ pod: PolicyPod, sandbox: String) async throws {
     local[sandbox] = pod
     state.announce(pod)
     changed()
-    if known.policies, !state.hasPolicies { return }
+    if !mustWait { return }
     let mine = changes
     let clock = ContinuousClock()
-    let deadline = clock.now + .seconds(Self.patienceSeconds)
+    let deadline = clock.now + .seconds(configuration.patienceSeconds)
     let alarm = Task { [weak self] in
       try await clock.sleep(until: deadline)
       await self?.wakeAll()
     }
     defer { alarm.cancel() }
-    while toldUpTo < mine, clock.now < deadline {
+    while toldUpTo < mine, mustWait, clock.now < deadline {
       await withCheckedContinuation { waiting.append((mine, $0)) }
     }
-    guard toldUpTo < mine else { return }
+    guard toldUpTo < mine, mustWait else { return }
     let reason =
       lastFailure ?? (known.policies ? "pods and namespaces could not be listed yet" : "network policies could not be listed yet")
-    throw PolicyError("the network policies of \(pod.name) are not in force after \(Self.patienceSeconds) s: \(reason)")
+    throw PolicyError("the network policies of \(pod.name) are not in force after \(configuration.patienceSeconds) s: \(reason)")
   }
+
+  private var mustWait: Bool { known.policies ? state.hasPolicies : isPatient }
 
   /// The sandbox's addresses are free.
   package func release(sandbox: String) {
@@ -167,10 +167,11 @@ package actor PolicyEnforcer {
   private func stopWaitingForPolicies() {
     if known.policies { return }
     log.warning(
-      "network policies are not enforced: they could not be listed for \(Self.silenceSeconds) s. In a cluster of another kind this node needs list and watch of networkpolicies, namespaces and pods."
+      "network policies could not be listed for \(configuration.silenceSeconds) s: what was enforced before stays so, new pods start without. In a cluster of another kind this node needs list and watch of networkpolicies, namespaces and pods."
     )
-    known.policies = true
-    changed()
+    // The rules that are there are left alone: the server may only be away.
+    isPatient = false
+    wakeAll()
   }
 
   // MARK: what the kernel is told
