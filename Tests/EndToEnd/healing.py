@@ -1,6 +1,7 @@
 """The cluster helps itself, with a real kubelet under it: load brings more pods, and a pod that its node refuses comes again."""
 import json, subprocess, time
 from harness import *
+from hooks import NAMESPACE, serving
 from machines import members
 
 
@@ -53,6 +54,60 @@ def milli(node, name):
 
 def used(status):
     return status["currentMetrics"][0]["resource"]["current"].get("averageUtilization", 0)
+
+
+@test
+def an_autoscaler_follows_an_adapter(node):
+    """Metrics of pods and from outside, by an adapter behind the aggregation layer as people run one: the larger wish counts."""
+    each, queue, asked = 90, 20, set()
+
+    def answer(method, path, headers, body):
+        path, _, query = path.partition("?")
+        asked.add(path)
+        group = path.split("/")[2]
+        if path.count("/") == 3:
+            return 200, dict(kind="APIResourceList", apiVersion="v1", groupVersion=path.removeprefix("/apis/"), resources=[])
+        if group == "external.metrics.k8s.io":
+            return 200, dict(kind="ExternalMetricValueList", apiVersion="external.metrics.k8s.io/v1beta1", metadata={}, items=[
+                dict(metricName="queue", metricLabels={}, timestamp=now(), value=str(queue))])
+        names = [item["metadata"]["name"] for item in node.json("get", "pods", "-n", NAMESPACE, "-l", "app=asked")["items"]]
+        return 200, dict(kind="MetricValueList", apiVersion="custom.metrics.k8s.io/v1beta2", metadata={}, items=[
+            dict(describedObject=dict(kind="Pod", namespace=NAMESPACE, name=name, apiVersion="/v1"), metric=dict(name="requests"), timestamp=now(), value=f"{each}") for name in names])
+
+    now = lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    versions = ("v1beta2.custom.metrics.k8s.io", "v1beta1.external.metrics.k8s.io")
+    trusted = node.json("get", "configmap", "extension-apiserver-authentication", "-n", "kube-system")["data"]
+    with serving(node, answer, client_authority=trusted["requestheader-client-ca-file"]) as server:
+        try:
+            server.service()
+            for name in versions:
+                version, _, group = name.partition(".")
+                node.apply(dict(apiVersion="apiregistration.k8s.io/v1", kind="APIService", metadata=dict(name=name), spec=dict(
+                    group=group, version=version, groupPriorityMinimum=100, versionPriority=100, caBundle=server.bundle,
+                    service=dict(name="hooks", namespace=NAMESPACE, port=443))))
+            for name in versions:
+                node.out("wait", "apiservice", name, "--for=condition=Available", "--timeout=60s")
+            template = pod("asked")
+            node.apply(dict(apiVersion="apps/v1", kind="Deployment", metadata=dict(name="asked", namespace=NAMESPACE), spec=dict(
+                replicas=1, selector=dict(matchLabels=dict(app="asked")), template=dict(metadata=dict(labels=dict(app="asked")), spec=template["spec"]))))
+            node.out("-n", NAMESPACE, "rollout", "status", "deployment/asked", "--timeout=60s")
+            node.apply(dict(apiVersion="autoscaling/v2", kind="HorizontalPodAutoscaler", metadata=dict(name="asked", namespace=NAMESPACE), spec=dict(
+                minReplicas=1, maxReplicas=6, scaleTargetRef=dict(apiVersion="apps/v1", kind="Deployment", name="asked"),
+                behavior=dict(scaleDown=dict(stabilizationWindowSeconds=0, policies=[dict(type="Percent", value=100, periodSeconds=5)])),
+                metrics=[dict(type="Pods", pods=dict(metric=dict(name="requests"), target=dict(type="AverageValue", averageValue="100"))),
+                         dict(type="External", external=dict(metric=dict(name="queue"), target=dict(type="AverageValue", averageValue="30")))])))
+            replicas = lambda: node.json("-n", NAMESPACE, "get", "deployment", "asked")["spec"]["replicas"]
+            shown = lambda: node.json("-n", NAMESPACE, "get", "hpa", "asked")["status"]
+            eventually("both metrics are read", lambda: len(shown().get("currentMetrics") or []) == 2, 60, every=0.5)
+            expect(replicas() == 1, "nothing asks for more")
+            each = 250
+            eventually("three pods for their requests", lambda: replicas() >= 3, 60, every=0.5)
+            each, queue = 60, 120
+            eventually("four for the queue, not fewer for the requests", lambda: replicas() == 4, 60, every=0.5)
+            expect(any("/pods/%2A/requests" in path for path in asked) and any(path.endswith("/queue") for path in asked), f"{asked}")
+        finally:
+            for name in versions:
+                node.kubectl("delete", "apiservice", name, "--ignore-not-found", check=False)
 
 
 @test
